@@ -1,0 +1,180 @@
+"""What every argument means and may be: one table, read by the checks and by the docstrings.
+
+Only concrete values are checked: a traced value has no number yet, and traced code never raises.
+"""
+
+import dataclasses
+import inspect
+import math
+import numbers
+from typing import Any
+
+import jax
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """An interval of allowed numbers."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = True
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        left = "(" if self.low_open or self.low == -math.inf else "["
+        right = ")" if self.high_open or self.high == math.inf else "]"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+UNIT = Range(0.0, 1.0)
+NONNEGATIVE = Range(0.0)
+POSITIVE = Range(0.0, low_open=True)
+ANY = Range()
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """One argument: what it means, its unit, and the values it takes."""
+
+    meaning: str
+    range: Range | None = None
+    schedule: bool = False
+    optional: bool = False
+    whole: bool = False
+    flag: bool = False
+    dtype: bool = False
+
+    def allowed(self) -> str:
+        if self.flag:
+            return "True or False"
+        if self.dtype:
+            return "a floating dtype such as 'bfloat16', or None"
+        kind = "a whole number" if self.whole else "a number"
+        text = f"{kind} in {self.range}"
+        text += " or a schedule (step -> number)" if self.schedule else ""
+        return text + (" or None" if self.optional else "")
+
+
+def _hyper(meaning: str, range: Range, optional: bool = False) -> Argument:
+    return Argument(meaning, range, schedule=True, optional=optional)
+
+
+def _flag(meaning: str) -> Argument:
+    return Argument(meaning, flag=True)
+
+
+def _dtype(meaning: str) -> Argument:
+    return Argument(meaning, dtype=True)
+
+
+# Each number is explained here once; a docstring says only what differs.
+ARGUMENTS: dict[str, Argument] = {
+    "learning_rate": _hyper("how far to step, per update", NONNEGATIVE),
+    "b1": _hyper("decay of the first moment, per step", UNIT),
+    "b2": _hyper("decay of the second moment, per step", UNIT),
+    "decay": _hyper("decay of the average, per step", UNIT),
+    "rho": _hyper("decay of both averages of squares, per step", UNIT),
+    "momentum": _hyper("decay of the momentum, per step; None keeps none", UNIT, optional=True),
+    "eps": _hyper("added to the divisor, in units of the gradient", NONNEGATIVE),
+    "eps_root": _hyper("added under the root, in units of the squared gradient", NONNEGATIVE),
+    "weight_decay": _hyper("decoupled decay, per step and unit of rate", NONNEGATIVE),
+    "strength": _hyper("weight of the penalty, in units of loss", NONNEGATIVE),
+    "threshold": Argument("rectify while the variance has more degrees of freedom", Range(4.0)),
+    "momentum_decay": Argument(
+        "psi of Dozat's momentum schedule, per step; None is the simple form",
+        NONNEGATIVE,
+        optional=True,
+    ),
+    "initial_accumulator_value": Argument("what the accumulator starts from", NONNEGATIVE),
+    "initial_scale": Argument("what the second moment starts from", NONNEGATIVE),
+    "max_delta": _hyper("largest absolute value of an entry", NONNEGATIVE),
+    "max_norm": _hyper("largest norm of the whole tree", NONNEGATIVE),
+    "clipping": _hyper("largest ratio of gradient norm to weight norm, per unit", POSITIVE),
+    "nesterov": _flag("look one step ahead"),
+    "centered": _flag("divide by the standard deviation instead of the root mean square"),
+    "bias_correction": _flag("divide the average by the mass it has absorbed"),
+    "bias_correction_mu": _flag("correct the first moment"),
+    "bias_correction_nu": _flag("correct the second moment"),
+    "eps_in_sqrt": _flag("put eps under the root (Optax, TensorFlow) or beside it (PyTorch)"),
+    "mu_dtype": _dtype("how the first moment is stored; None: float32 or wider"),
+    "nu_dtype": _dtype("how the second moment is stored; None: float32 or wider"),
+    "accumulator_dtype": _dtype("how the momentum is stored; None: float32 or wider"),
+}
+
+
+def arguments(where: str, given: dict[str, Any]) -> None:
+    """Check every argument of a call that the table knows."""
+    for name, value in given.items():
+        if name in ARGUMENTS:
+            argument(where, name, value, ARGUMENTS[name])
+
+
+def argument(where: str, name: str, value: Any, spec: Argument) -> None:
+    """Raise a `TypeError` or `ValueError` that names the argument, the value and the range."""
+
+    def refuse(kind: type[Exception]) -> None:
+        raise kind(f"{where}({name}={value!r}): {name} must be {spec.allowed()}: {spec.meaning}")
+
+    if value is None and (spec.optional or spec.dtype):
+        return
+    if spec.flag:
+        return None if isinstance(value, bool) else refuse(TypeError)
+    if spec.dtype:
+        return None if _is_inexact_dtype(value) else refuse(TypeError)
+    if callable(value) and spec.schedule:
+        return
+    if isinstance(value, jax.core.Tracer):
+        return None if value.shape == () else refuse(TypeError)
+    number = _number(value)
+    if number is None or (spec.whole and number != math.floor(number)):
+        return refuse(TypeError)
+    if not math.isfinite(number) or (spec.range is not None and number not in spec.range):
+        refuse(ValueError)
+
+
+def _number(value: Any) -> float | None:
+    """A concrete real number as a float; None for anything else, flags included."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, np.ndarray | jax.Array) and value.shape == ():
+        kind = np.dtype(value.dtype)
+        if jax.dtypes.issubdtype(kind, np.floating) or jax.dtypes.issubdtype(kind, np.integer):
+            return float(value)
+    return None
+
+
+def _is_inexact_dtype(value: Any) -> bool:
+    try:
+        return bool(jax.dtypes.issubdtype(jax.numpy.dtype(value), np.inexact))
+    except TypeError:
+        return False
+
+
+def documented(doc: str | None, signature: inspect.Signature) -> str | None:
+    """The docstring with its `Args:` section written from the table."""
+    if doc is None:
+        return None
+    lines = []
+    for name, parameter in signature.parameters.items():
+        spec = ARGUMENTS.get(name)
+        if spec is not None and f"      {name}:" not in doc:
+            default = parameter.default
+            note = "" if default is inspect.Parameter.empty else f" Default {default!r}."
+            lines.append(f"      {name}: {spec.meaning}; {spec.allowed()}.{note}")
+    if not lines:
+        return doc
+    head, mark, tail = doc.partition("    Args:\n")
+    if mark:
+        return head + mark + "\n".join(lines) + "\n" + tail
+    head, mark, tail = doc.partition("    State:")
+    section = "    Args:\n" + "\n".join(lines) + "\n\n"
+    return head + section + mark + tail if mark else doc.rstrip() + "\n\n" + section.rstrip() + "\n"

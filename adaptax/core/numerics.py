@@ -1,0 +1,126 @@
+"""Dtypes, counters and norms that do not lose what they are given.
+
+Everything that accumulates does so in float32 or wider, whatever the parameters are stored in.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+_MOST = np.iinfo(np.int32).max
+
+
+def wide(dtype: Any) -> np.dtype:
+    """The dtype to compute in: float32 for the 16-bit ones and below, else the dtype itself."""
+    return np.dtype(jnp.promote_types(dtype, jnp.float32))
+
+
+def real(dtype: Any) -> np.dtype:
+    """The dtype of the absolute value."""
+    return np.dtype(jnp.finfo(dtype).dtype)
+
+
+def scalar_dtype() -> np.dtype:
+    """The dtype of rates, masses and every other scalar: float64 under x64, else float32."""
+    return np.dtype(jnp.float64 if jax.config.read("jax_enable_x64") else jnp.float32)
+
+
+def widen(x: jax.Array) -> jax.Array:
+    """`x` in the dtype to compute in; no operation where it is wide already."""
+    return x.astype(wide(x.dtype))
+
+
+def full(like: Any, value: float, dtype: Any) -> jax.Array:
+    """An array of one value, with the shape and the sharding of `like` and a buffer of its own."""
+    return jnp.full_like(like, value, dtype=dtype)
+
+
+def increment(count: jax.Array) -> jax.Array:
+    """The next count; stays at the largest int32 instead of wrapping around."""
+    return jnp.minimum(count, _MOST - 1) + 1
+
+
+def times(x: jax.Array, factor: Any) -> jax.Array:
+    """x · factor, where a plain 1 costs nothing and a traced factor takes the dtype of x."""
+    if isinstance(factor, int | float):
+        return x if factor == 1 else x * factor
+    return x * factor.astype(x.dtype)
+
+
+def plus(x: jax.Array, term: Any) -> jax.Array:
+    """x + term, where a plain 0 costs nothing and a traced term takes the dtype of x."""
+    if isinstance(term, int | float):
+        return x if term == 0 else x + term
+    return x + term.astype(x.dtype)
+
+
+def absolute_square(x: jax.Array) -> jax.Array:
+    """|x|², which saturates at the largest finite number instead of overflowing.
+
+    An infinite square would stay in an average for ever and, in the incremental form, turn it
+    into NaN at the next step.
+    """
+    if jnp.iscomplexobj(x):
+        square = lax.square(x.real) + lax.square(x.imag)
+    else:
+        square = lax.square(x)
+    return jnp.minimum(square, float(jnp.finfo(square.dtype).max))
+
+
+def quotient(top: jax.Array, divisor: jax.Array, positive: bool) -> jax.Array:
+    """top / divisor, where 0/0 is 0; `positive` promises that the divisor is never 0."""
+    divisor = divisor.astype(top.dtype)
+    if positive:
+        return top / divisor
+    zero = divisor == 0
+    return jnp.where(zero, jnp.zeros_like(top), top / jnp.where(zero, jnp.ones_like(top), divisor))
+
+
+@jax.custom_jvp
+def norm(leaves: Sequence[jax.Array]) -> jax.Array:
+    """‖(x₁, x₂, …)‖₂ of real arrays as a float32 (or wider) scalar, finite for any finite input.
+
+    One pass over the data: the sum of squares is taken as it is, and only if it overflows or
+    loses its small terms is it taken again with the data scaled by a power of two. The loop holds
+    one copy of the sum, where a branch would hold two (equations and compile time per leaf).
+    """
+    dtype = scalar_dtype()
+    exponent, least = (80, 1e-30) if dtype == jnp.float32 else (500, 1e-250)
+    most = float(jnp.finfo(dtype).max)
+
+    def attempt(carry: tuple) -> tuple:
+        scale, _, first, _ = carry
+        total = jnp.zeros((), dtype)
+        for x in leaves:
+            total = total + jnp.sum(lax.square(x.astype(dtype) * scale))
+        again = first & ((total > most) | (total < least))
+        rescale = jnp.where(total > most, 2.0**-exponent, 2.0**exponent).astype(dtype)
+        return jnp.where(again, rescale, scale), total, jnp.zeros((), bool), again
+
+    start = (jnp.ones((), dtype), jnp.zeros((), dtype), jnp.ones((), bool), jnp.ones((), bool))
+    scale, total, _, _ = lax.while_loop(lambda carry: carry[3], attempt, start)
+    return jnp.sqrt(total) / scale
+
+
+@norm.defjvp
+def _norm_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    """d‖x‖ = ⟨x, dx⟩ / ‖x‖, and 0 at x = 0: a loop has no reverse mode, the formula has."""
+    (leaves,), (changes,) = primals, tangents
+    size = norm(leaves)
+    safe = jnp.where(size == 0, jnp.ones_like(size), size)
+    change = jnp.zeros_like(size)
+    for x, dx in zip(leaves, changes, strict=True):
+        change = change + jnp.sum(x.astype(size.dtype) / safe * dx.astype(size.dtype))
+    return size, change
+
+
+def tree_norm(tree: Any) -> jax.Array:
+    """The norm of all entries of a tree; a complex array counts as its two real ones."""
+    leaves: list[jax.Array] = []
+    for x in jax.tree.leaves(tree):
+        leaves += [x.real, x.imag] if jnp.iscomplexobj(x) else [x]
+    return norm(leaves)

@@ -1,0 +1,90 @@
+"""Trees of arrays: their paths, and errors that name them.
+
+All checks look at structure, shape and dtype only, so they cost nothing in compiled code.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adaptax.core import numerics
+
+
+def path_name(path: Sequence[Any]) -> str:
+    """A path as text. Flax gives `a/kernel/value` to `init` and `a/kernel` to `update`; both are one."""
+    text = jax.tree_util.keystr(tuple(path))
+    for ending in (".value", "['value']", ".raw_value", ".get_value()"):
+        text = text.removesuffix(ending)
+    return text or "(the tree itself)"
+
+
+def _describe(leaf: Any) -> str:
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        return f"{np.dtype(leaf.dtype).name if _is_numpy(leaf) else leaf.dtype}{list(leaf.shape)}"
+    return repr(leaf)
+
+
+def _is_numpy(leaf: Any) -> bool:
+    return isinstance(leaf.dtype, np.dtype)
+
+
+def check_inexact(params: Any) -> None:
+    """Raise a `TypeError` that names the first leaf no gradient can move."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        dtype = getattr(leaf, "dtype", None)
+        if dtype is None and isinstance(leaf, float | complex):
+            continue
+        if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+            raise TypeError(
+                f"parameter {path_name(path)} is {_describe(leaf)}; only floating (or complex) "
+                "arrays can be optimized. Leave it out of the tree (equinox: "
+                "eqx.filter(model, eqx.is_inexact_array)) or mask it with optax.partition."
+            )
+
+
+def check_alike(expected: Any, got: Any, what: str, of: str) -> None:
+    """Raise a `ValueError` with path, expected and got where two trees differ in structure or shape."""
+    want = jax.tree_util.tree_leaves_with_path(expected)
+    have = jax.tree_util.tree_leaves_with_path(got)
+    if len(want) == len(have) and all(np.shape(w) == np.shape(h) for (_, w), (_, h) in zip(want, have, strict=True)):
+        return
+    wanted = {path_name(p): leaf for p, leaf in want}
+    given = {path_name(p): leaf for p, leaf in have}
+    lines = []
+    for path, leaf in wanted.items():
+        if path not in given:
+            lines.append(f"{path}: missing, expected {_describe(leaf)}")
+        elif np.shape(leaf) != np.shape(given[path]):
+            lines.append(f"{path}: got {_describe(given[path])}, expected {_describe(leaf)}")
+    lines += [f"{path}: not expected, got {_describe(given[path])}" for path in given if path not in wanted]
+    shown = "\n  ".join(lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else []))
+    raise ValueError(f"the {what} do not match the {of}; nothing is broadcast:\n  {shown}")
+
+
+def widen(tree: Any) -> Any:
+    """Every array in the dtype to compute in."""
+    return jax.tree.map(numerics.widen, tree)
+
+
+def cast_like(tree: Any, like: Any) -> Any:
+    """Every array in the dtype of its counterpart."""
+    return jax.tree.map(lambda x, y: x.astype(y.dtype), tree, like)
+
+
+def chosen(mask: Any, params: Any) -> Any:
+    """A tree of booleans with the structure of `params`, from a tree, a prefix of one, or a function.
+
+    Raises:
+      ValueError: the mask's structure is no prefix of the parameters', or a leaf is not boolean.
+    """
+    mask = mask(params) if callable(mask) else mask
+    for path, leaf in jax.tree_util.tree_leaves_with_path(mask):
+        if not isinstance(leaf, bool | np.bool_):
+            raise ValueError(f"mask at {path_name(path)} is {leaf!r}; it must be True or False")
+    try:
+        return jax.tree.map(lambda m, under: jax.tree.map(lambda _: m, under), mask, params)
+    except ValueError as error:
+        raise ValueError(f"the mask is no prefix of the parameters: {error}") from None

@@ -1,0 +1,155 @@
+"""Arrays in, splits out: what a task trains on and what it is judged by.
+
+A `Dataset` is what a loader found; `split` turns it into what one seed sees. Everything random here
+is drawn on the host from the seed, so the same seed gives the same examples in the same order on
+every device.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+SPLIT, ORDER = 0, 1  # streams of one seed, kept apart so that neither shifts the other
+
+
+class Arrays(NamedTuple):
+    """Examples along the first axis of both arrays."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def take(self, indices: np.ndarray) -> "Arrays":
+        return Arrays(self.inputs[indices], self.targets[indices])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """All examples of a task, as loaded.
+
+    Attributes:
+      train: the examples to learn from, or all of them where `test` is None.
+      test: the examples set aside by the data's authors; None lets every seed draw its own fifth.
+      per: "channel" standardises with one mean and deviation a channel (images), "feature" with one
+        per input.
+      scale_targets: standardise the targets too (regression).
+    """
+
+    train: Arrays
+    test: Arrays | None = None
+    per: Literal["channel", "feature"] = "channel"
+    scale_targets: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """What one seed trains on and is judged by.
+
+    Inputs stay as stored (bytes for images), and are standardised on the device as
+    (inputs - mean) / deviation. Both numbers come from the training examples alone.
+    """
+
+    train: Arrays
+    test: Arrays
+    mean: np.ndarray
+    deviation: np.ndarray
+
+
+def split(dataset: Dataset, seed: int, held_out: float = 0.2) -> Split:
+    """The examples that `seed` trains on and is tested on.
+
+    Args:
+      dataset: what a loader returned.
+      seed: non-negative; decides who is held out where the data have no test set of their own.
+      held_out: share of the examples to hold out in that case, in (0, 1).
+
+    Raises:
+      ValueError: a share that leaves the training or the test set empty.
+
+    Example::
+
+        >>> import numpy as np
+        >>> from adaptax.lab import data
+        >>> all = data.Arrays(np.zeros((10, 3)), np.zeros(10))
+        >>> one = data.split(data.Dataset(all, per="feature"), seed=0)
+        >>> len(one.train.targets), len(one.test.targets)
+        (8, 2)
+    """
+    train, test = dataset.train, dataset.test
+    if test is None:
+        count = len(train.targets)
+        order = np.random.default_rng([seed, SPLIT]).permutation(count)
+        cut = round(count * held_out)
+        if not 0 < cut < count:
+            raise ValueError(
+                f"split(held_out={held_out}): {count} examples cannot be divided that way; "
+                "both parts need at least one"
+            )
+        test, train = train.take(np.sort(order[:cut])), train.take(np.sort(order[cut:]))
+    mean, deviation = _moments(train.inputs, dataset.per)
+    if dataset.scale_targets:
+        centre, unit = _moments(train.targets, "feature")
+        train = train._replace(targets=((train.targets - centre) / unit).astype(np.float32))
+        test = test._replace(targets=((test.targets - centre) / unit).astype(np.float32))
+    return Split(train, test, mean.astype(np.float32), deviation.astype(np.float32))
+
+
+def _moments(values: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation with the axes kept; a constant input is left unscaled."""
+    axes = tuple(range(values.ndim - 1)) if per == "channel" else (0,)
+    keep = values.ndim > 1
+    mean = values.mean(axis=axes, keepdims=keep, dtype=np.float64)
+    if values.dtype == np.uint8:
+        # In parts: one float64 copy of CIFAR-10 would take 1.2 GB.
+        square = _mean_of_squares(values, axes, keep)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0.0))
+    else:
+        deviation = values.std(axis=axes, keepdims=keep, dtype=np.float64)
+    return mean, np.where(deviation > 0, deviation, 1.0)
+
+
+def _mean_of_squares(values: np.ndarray, axes: tuple[int, ...], keep: bool) -> np.ndarray:
+    parts = np.array_split(values, max(1, values.nbytes // 2**24))
+    total = sum(
+        np.square(part, dtype=np.uint32).sum(axis=axes, keepdims=keep, dtype=np.float64)
+        for part in parts
+    )
+    return np.asarray(total) / np.prod([values.shape[a] for a in axes])
+
+
+def batches(count: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Endless epochs: each an int32[steps, batch_size] table of example numbers in random order.
+
+    The last incomplete batch of an epoch is dropped; the examples in it change every epoch.
+    """
+    steps = count // batch_size
+    order = np.random.default_rng([seed, ORDER])
+    while True:
+        chosen = order.permutation(count)[: steps * batch_size]
+        yield chosen.reshape(steps, batch_size).astype(np.int32)
+
+
+def digits() -> Dataset:
+    """Scikit-learn's handwritten digits: 1,797 images of 8 x 8, ten classes.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998; it comes
+    with scikit-learn, so nothing is downloaded.
+    """
+    from sklearn.datasets import load_digits
+
+    inputs, targets = load_digits(return_X_y=True)
+    images = inputs.reshape(-1, 8, 8, 1).astype(np.uint8)
+    return Dataset(Arrays(images, targets.astype(np.int32)))
+
+
+def diabetes() -> Dataset:
+    """Scikit-learn's diabetes data: 442 patients, ten measurements, progression after a year.
+
+    Source: Efron, Hastie, Johnstone, Tibshirani, Least Angle Regression, Annals of Statistics 2004.
+    """
+    from sklearn.datasets import load_diabetes
+
+    inputs, targets = load_diabetes(return_X_y=True, scaled=False)
+    table = Arrays(inputs.astype(np.float32), targets.astype(np.float32))
+    return Dataset(table, per="feature", scale_targets=True)

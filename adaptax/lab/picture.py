@@ -1,0 +1,172 @@
+"""The curves of a comparison as a picture that the colour-blind can read, also in print.
+
+Source of the colours: M. Okabe, K. Ito, Color Universal Design, 2008.
+"""
+
+import itertools
+import math
+import os
+import statistics
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adaptax.lab import output, text
+from adaptax.lab.report import goal
+from adaptax.lab.results import Comparison, Run
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+MARKERS = "osD^vPX"
+ENDINGS = ("png", "svg", "pdf")
+
+
+def plot(comparison: Comparison, path: str | os.PathLike) -> Path:
+    """Draw training loss and test metric against steps.
+
+    The line is the mean over the seeds, the band goes from the smallest to the largest. A run that
+    diverged is drawn as far as it went, and is not in the mean.
+
+    Args:
+      comparison: with any number of finished runs.
+      path: a file ending in .png, .svg or .pdf; it is written whole or not at all.
+
+    Raises:
+      ValueError: another ending.
+      OSError: the file cannot be written.
+    """
+    path = Path(path)
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in ENDINGS:
+        raise ValueError(f"plot(path={text.quoted(path)}): the ending must be one of {ENDINGS}")
+    content = BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn instead
+        _figure(comparison).savefig(content, format=ending, dpi=150)
+    return output.replace(path, content.getvalue())
+
+
+def _figure(comparison: Comparison) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    task = comparison.task
+    below = 0.32 * math.ceil(len(comparison.optimizers) / 3)
+    figure = Figure(figsize=(11, 4.8 + below), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss_axes, metric_axes = figure.subplots(1, 2)
+    styles = itertools.cycle(zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False))
+    handles, labels = [], []
+    for number, (entry, (colour, marker)) in enumerate(
+        zip(comparison.optimizers, styles, strict=False)
+    ):
+        dashes = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
+        style = {"color": colour, "marker": marker, "linestyle": dashes}
+        runs = comparison.of(entry.label)
+        _curve(loss_axes, style, [_losses(run) for run in runs], runs)
+        line = _curve(metric_axes, style, [_metric(run) for run in runs], runs)
+        handles.append(line)
+        labels.append(text.drawable(_legend(entry.label, entry.rate)))
+    _label(loss_axes, "training loss (mean of an epoch)", "training loss")
+    _label(metric_axes, f"test {task.metric}", f"test {task.metric}")
+    _scale_loss(loss_axes)
+    _scale_metric(metric_axes, comparison)
+    metric_axes.axhline(task.target, color="0.5", linewidth=0.8, zorder=0)
+    metric_axes.annotate(
+        text.drawable(goal(task)), (0.995, task.target), xycoords=("axes fraction", "data"),
+        ha="right", va="bottom", fontsize="small", color="0.35",
+    )
+    figure.suptitle(text.drawable(f"{task.name}: {task.description}"), fontsize="medium")
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, max(1, len(labels))))
+    return figure
+
+
+def _legend(label: str, rate: str) -> str:
+    shown = label if len(label) <= 60 else label[:57] + "..."
+    return f"{shown}, rate {rate if len(rate) <= 40 else rate[:37] + '...'}"
+
+
+def _losses(run: Run) -> tuple[list[int], list[float]]:
+    """The mean loss between two evaluations, at the step in the middle."""
+    ends = list(run.steps)
+    if len(run.losses) > ends[-1]:
+        ends.append(len(run.losses))
+    pairs = list(itertools.pairwise(ends))
+    means = [statistics.fmean(run.losses[first:last]) for first, last in pairs]
+    return [(first + last) // 2 for first, last in pairs], means
+
+
+def _metric(run: Run) -> tuple[list[int], list[float]]:
+    return list(run.steps), list(run.metric)
+
+
+def _curve(
+    axes: Any, style: dict[str, Any], curves: list[tuple[list[int], list[float]]], runs: tuple
+) -> Any:
+    """One line and its band; the handle for the legend, also where there is nothing to draw."""
+    whole = [curve for curve, run in zip(curves, runs, strict=True) if run.diverged_at is None]
+    steps = whole[0][0] if whole else []
+    values = np.array([curve[1] for curve in whole]) if whole else np.empty((0, 0))
+    every = max(1, len(steps) // 8)
+    mean = values.mean(axis=0) if whole else []
+    (line,) = axes.plot(steps, mean, **style, linewidth=1.6, markersize=4.5, markevery=every)
+    if len(whole) > 1:
+        axes.fill_between(
+            steps, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.18, lw=0
+        )
+    for (short, made), run in zip(curves, runs, strict=True):
+        if run.diverged_at is not None:
+            finite = [(s, v) for s, v in zip(short, made, strict=True) if math.isfinite(v)]
+            if finite:
+                axes.plot(*zip(*finite, strict=True), color=style["color"], linewidth=0.8, alpha=0.7)
+                axes.plot(*finite[-1], color=style["color"], marker="x", markersize=8)
+    return line
+
+
+def _label(axes: Any, what: str, title: str) -> None:
+    axes.set_xlabel("step")
+    axes.set_ylabel(text.drawable(what))
+    axes.set_title(text.drawable(title), fontsize="medium")
+    axes.grid(True, which="major", color="0.9", linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+
+
+def _scale_loss(axes: Any) -> None:
+    drawn = [y for line in axes.get_lines() for y in line.get_ydata() if y > 0]
+    if drawn:
+        axes.set_yscale("log")
+
+
+def _scale_metric(axes: Any, comparison: Comparison) -> None:
+    """Room for where the curves are, not for the first guesses of untrained weights."""
+    task = comparison.task
+    later = _late_values(comparison.runs, lambda run: run.diverged_at is None)
+    if task.percent:
+        from matplotlib.ticker import PercentFormatter
+
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if not later:
+        return
+    near, far = (min(later), max(later)) if task.higher_is_better else (max(later), min(later))
+    room = 0.1 * abs(far - near) or 0.01
+    if task.higher_is_better:
+        top = 1.0 + room / 10 if task.percent else max(far, task.target) + room
+        axes.set_ylim(min(near, task.target) - room, top)
+    else:
+        axes.set_ylim(min(far, task.target) - room, max(near, task.target) + room)
+
+
+def _late_values(runs: tuple[Run, ...], wanted: Callable[[Run], bool]) -> list[float]:
+    """The metric after the first tenth of each run."""
+    return [
+        value
+        for run in runs
+        if wanted(run)
+        for step, value in zip(run.steps, run.metric, strict=True)
+        if step >= run.steps[-1] / 10 and math.isfinite(value)
+    ]

@@ -1,0 +1,169 @@
+"""The table of a comparison, and the numbers in it."""
+
+import dataclasses
+import io
+import math
+import statistics
+
+from adaptax.lab import text
+from adaptax.lab.progress import number, score
+from adaptax.lab.results import Comparison, Entry, Run, Setting
+
+WIDEST = 400  # characters; wide enough that nothing wraps
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """One row: what the runs of an optimizer have in common.
+
+    Attributes:
+      finals: the last metric of every run that did not diverge.
+      loss: mean training loss over the last epoch and those runs; None without any.
+      reached: for those runs, the first evaluated step at which the target was met, or None.
+      seconds: mean training time of a run, all runs counted.
+      diverged: the steps at which the other runs diverged.
+    """
+
+    finals: tuple[float, ...]
+    loss: float | None
+    reached: tuple[int | None, ...]
+    seconds: float | None
+    diverged: tuple[int, ...]
+
+
+def summary(task: Setting, runs: tuple[Run, ...]) -> Summary:
+    whole = tuple(run for run in runs if run.diverged_at is None)
+    epoch = max(1, task.train_examples // task.batch_size)
+    losses = [statistics.fmean(run.losses[-epoch:]) for run in whole]
+    return Summary(
+        finals=tuple(run.metric[-1] for run in whole),
+        loss=statistics.fmean(losses) if losses else None,
+        reached=tuple(_first_reached(task, run) for run in whole),
+        seconds=statistics.fmean(run.seconds for run in runs) if runs else None,
+        diverged=tuple(run.diverged_at for run in runs if run.diverged_at is not None),
+    )
+
+
+def _first_reached(task: Setting, run: Run) -> int | None:
+    for step, value in zip(run.steps, run.metric, strict=True):
+        if value >= task.target if task.higher_is_better else value <= task.target:
+            return step
+    return None
+
+
+def one_run(task: Setting, run: Run) -> str:
+    """A finished run in one line, without its name."""
+    if run.diverged_at is not None:
+        return f"diverged at step {run.diverged_at}"
+    return f"{task.metric} {score(run.metric[-1], task.percent)}, {run.seconds:.1f} s"
+
+
+def table(comparison: Comparison, width: int | None = None) -> str:
+    """The comparison as text: a heading, a row per optimizer, and what the columns mean.
+
+    Args:
+      comparison: with any number of finished runs.
+      width: characters in a line; None is as wide as needed.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=width or WIDEST, color_system=None, force_terminal=False, highlight=False
+    )
+    for part in (Text(heading(comparison)), _grid(comparison), Text(_footnote(comparison))):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def heading(comparison: Comparison) -> str:
+    task = comparison.task
+    seeds = ", ".join(map(str, comparison.seeds))
+    line = (
+        f"{text.printable(task.name)}: {text.printable(task.description)}\n"
+        f"{task.epochs} epochs, batch size {task.batch_size}, {task.train_examples:,} training and "
+        f"{task.test_examples:,} test examples, seeds {seeds}"
+    )
+    if comparison.interrupted:
+        planned = len(comparison.optimizers) * len(comparison.seeds)
+        line += f"\ninterrupted: {len(comparison.runs)} of {planned} runs finished"
+    return line
+
+
+def _grid(comparison: Comparison) -> object:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    task = comparison.task
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("optimizer", overflow="fold")
+    grid.add_column("rate", overflow="fold")
+    columns = (
+        f"test {task.metric}",
+        "train loss",
+        f"steps to {goal(task)}",
+        "seconds",
+        "state bytes\n/ parameter",
+    )
+    for column in columns:
+        grid.add_column(column, justify="right")
+    for entry in comparison.optimizers:
+        runs = comparison.of(entry.label)
+        cells = (text.printable(entry.label), text.printable(entry.rate), *_cells(task, entry, runs))
+        grid.add_row(*map(Text, cells))
+    return grid
+
+
+def goal(task: Setting) -> str:
+    return f"{100 * task.target:g} %" if task.percent else f"{task.target:g}"
+
+
+def _cells(task: Setting, entry: Entry, runs: tuple[Run, ...]) -> tuple[str, ...]:
+    if not runs:
+        return ("not run", "-", "-", "-", "-")
+    found = summary(task, runs)
+    size = f"{entry.state_bytes / entry.parameters:.1f}" if entry.parameters else "-"
+    return (
+        _finals(task, found),
+        number(found.loss),
+        _reached(found.reached),
+        f"{found.seconds:.2f}",
+        size,
+    )
+
+
+def _finals(task: Setting, found: Summary) -> str:
+    lines = []
+    if found.finals:
+        mean = statistics.fmean(found.finals)
+        spread = statistics.stdev(found.finals) if len(found.finals) > 1 else math.nan
+        scale, unit, digits = (100, " %", 2) if task.percent else (1, "", 4)
+        lines.append(f"{scale * mean:.{digits}f}")
+        if len(found.finals) > 1:
+            lines[0] += f" ± {scale * spread:.{digits}f}"
+        lines[0] += unit
+    if found.diverged:
+        of = len(found.diverged) + len(found.finals)
+        share = f" ({len(found.diverged)} of {of} runs)" if of > 1 else ""
+        lines.append(f"diverged at step {min(found.diverged)}{share}")
+    return "\n".join(lines)
+
+
+def _reached(steps: tuple[int | None, ...]) -> str:
+    there = [step for step in steps if step is not None]
+    if not there:
+        return "-"
+    share = "" if len(there) == len(steps) else f" ({len(there)} of {len(steps)})"
+    return f"{statistics.median(there):g}{share}"
+
+
+def _footnote(comparison: Comparison) -> str:
+    several = len(comparison.seeds) > 1
+    accuracy = "mean ± standard deviation over the seeds" if several else "one seed"
+    median = "median of the evaluations, one an epoch" if several else "one evaluation an epoch"
+    return (
+        f"test {comparison.task.metric}: {accuracy}, after the last step; train loss: mean of the "
+        f"last epoch; steps: {median};\nseconds: training steps of one run, without compiling."
+    )
