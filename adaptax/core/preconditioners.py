@@ -1,8 +1,9 @@
 """Preconditioners: an accumulator of a statistic of the gradient, and the divisor read from it.
 
 `absorb(kept, g, mu, step)` takes the statistic of g in (mu: what the momentum keeps), and
-`divide(top, correction, kept, g, step)` gives (top/correction) ÷ divisor. The scalars of both
-corrections are folded into one factor and one term, so that the division costs four operations.
+`divide(top, correction, kept, g, step)` gives (top/correction) ÷ divisor as an array and a scalar
+gain that it is still to be multiplied by: the corrections of both moments go into that gain, which
+joins the rate, so that they cost nothing per array.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -18,6 +19,9 @@ from adaptax.core.numerics import plus, times
 from adaptax.core.step import Step
 
 
+Divided = tuple[jax.Array, Any]  # an array, and the gain it is still to be multiplied by
+
+
 @runtime_checkable
 class Preconditioner(Protocol):
     """The verbs of a preconditioner."""
@@ -27,21 +31,24 @@ class Preconditioner(Protocol):
     def absorb(self, kept: Kept, g: jax.Array, mu: Kept, step: Step) -> Kept: ...
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
-    ) -> jax.Array: ...
+    ) -> Divided: ...
 
 
 def _divide_by_root(
     top: jax.Array, correction: Any, mean: jax.Array, own: Any, eps: Any, inside: Any, where: tuple
-) -> jax.Array:
-    """(top/c₁) / (√(mean/c₂ + inside) + eps) as top / (√(mean + inside·c₂)·(c₁/√c₂) + eps·c₁)."""
+) -> Divided:
+    """(top/c₁) / (√(mean/c₂ + inside) + eps) as top / (√(mean + inside·c₂) + eps·√c₂) and √c₂/c₁."""
     step, owner = where
-    factor, term, under = step.once(
-        owner,
-        "root",
-        lambda: (correction / _root(own), eps * correction, inside * own),
+    gain, term, under = step.once(
+        owner, "root", lambda: (_root(own) / correction, _product(eps, _root(own)), _product(inside, own))
     )
-    divisor = plus(times(jnp.sqrt(plus(mean, under)), factor), term)
-    return numerics.quotient(top, divisor, _is_positive(eps) or _is_positive(inside))
+    divisor = plus(jnp.sqrt(plus(mean, under)), term)
+    return numerics.quotient(top, divisor, _is_positive(eps) or _is_positive(inside)), gain
+
+
+def _product(a: Any, b: Any) -> Any:
+    """a·b, where a plain 0 stays one and costs nothing."""
+    return 0.0 if isinstance(a, float) and a == 0 else a * b
 
 
 def _root(x: Any) -> Any:
@@ -50,7 +57,7 @@ def _root(x: Any) -> Any:
 
 def _is_positive(eps: Any) -> bool:
     """Whether a plain ε survives in float32; a traced one may be zero."""
-    return isinstance(eps, float) and eps > 1e-30
+    return isinstance(eps, float) and eps > 1e-25
 
 
 @registered
@@ -74,7 +81,7 @@ class Rms:
 
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
-    ) -> jax.Array:
+    ) -> Divided:
         mean = self.accumulator.read(kept, g, step)
         own = self.accumulator.correction(step)
         eps, inside = step.number(self.eps), step.number(self.inside)
@@ -103,7 +110,7 @@ class Belief:
 
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
-    ) -> jax.Array:
+    ) -> Divided:
         mean = self.accumulator.read(kept, g, step)
         own, eps = self.accumulator.correction(step), step.number(self.eps)
         return _divide_by_root(top, correction, mean, own, eps, 0.0, (step, self))
@@ -129,9 +136,10 @@ class Infinity:
 
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
-    ) -> jax.Array:
-        divisor = times(self.accumulator.read(kept, g, step), correction)
-        return numerics.quotient(top, divisor, _is_positive(step.number(self.eps)))
+    ) -> Divided:
+        divisor = self.accumulator.read(kept, g, step)
+        gain = step.once(self, "gain", lambda: 1.0 / correction)
+        return numerics.quotient(top, divisor, _is_positive(step.number(self.eps))), gain
 
 
 @registered
@@ -177,7 +185,7 @@ class Deviation:
 
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
-    ) -> jax.Array:
+    ) -> Divided:
         del g
         variance = kept[1]
         if self.debiased and self.start:
@@ -211,11 +219,11 @@ class Rectified:
 
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
-    ) -> jax.Array:
+    ) -> Divided:
         use, r = step.once(self, "r", lambda: self._rectification(step))
-        adaptive = times(self.inner.divide(top, correction, kept, g, step), r)
-        raw = top if isinstance(correction, float) else top / correction.astype(top.dtype)
-        return jnp.where(use, adaptive, raw)
+        divided, gain = self.inner.divide(top, correction, kept, g, step)
+        both = step.once(self, "gain", lambda: jnp.where(use, r * gain, 1.0 / correction))
+        return jnp.where(use, divided, top), both.astype(step.dtype)
 
     def _rectification(self, step: Step) -> tuple[Any, Any]:
         rho, most = _degrees_of_freedom(step.number(self.decay), step.count)

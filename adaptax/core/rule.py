@@ -60,16 +60,15 @@ class Rule:
         kept = self.momentum.init(like, dtype)
         return kept + (self.scale.init(like, dtype) if self.scale else ())
 
-    def step(self, kept: Kept, g: jax.Array, step: Step) -> tuple[jax.Array, Kept]:
-        """The direction for one gradient, and what is kept after it."""
+    def step(self, kept: Kept, g: jax.Array, step: Step) -> tuple[jax.Array, Any, Kept]:
+        """Of one gradient: the direction, a scalar it is still to be multiplied by, what is kept."""
         split = len(self.momentum.slots("mu"))
         mu = self.momentum.absorb(kept[:split], g, step)
         top, correction = self.momentum.read(mu, g, step), self.momentum.correction(step)
         if self.scale is None:
-            plain = isinstance(correction, float)
-            return (top if plain else top / correction.astype(top.dtype)), mu
+            return top, step.once(self, "gain", lambda: 1.0 / correction), mu
         nu = self.scale.absorb(kept[split:], g, mu, step)
-        return self.scale.divide(top, correction, nu, g, step), mu + nu
+        return *self.scale.divide(top, correction, nu, g, step), mu + nu
 
 
 @functools.cache
@@ -106,9 +105,50 @@ def _masses(rule: Rule) -> tuple[jax.Array, ...]:
     return tuple(jnp.zeros((), step.dtype) for _ in step.carrying)
 
 
+class Lifted:
+    """A rule on trees: the one place where the two meet. Gives directions and their common gain."""
+
+    def __init__(self, rule: Rule):
+        self.rule, self.slots = rule, rule.slots()
+
+    def init(self, params: Any) -> Any:
+        trees.check_inexact(params)
+        leaves, treedef = jax.tree.flatten(params)
+        kept = [self.rule.init(_array(p)) for p in leaves]
+        arrays = [treedef.unflatten([k[i] for k in kept]) for i in range(len(self.slots))]
+        masses = _masses(self.rule)
+        fields = ("count", *self.slots) + (("mass",) if masses else ())
+        return state_type(fields)(
+            jnp.zeros((), jnp.int32), *arrays, *((masses,) if masses else ())
+        )
+
+    def directions(
+        self, updates: Any, state: Any, params: Any = None, **extra: Any
+    ) -> tuple[Any, Any, Any]:
+        """The directions (wide), the gain they are still to be multiplied by, and the new state."""
+        del params, extra
+        arrays = state[1 : 1 + len(self.slots)]
+        if arrays:
+            trees.check_alike(arrays[-1], updates, "gradients", "parameters given to init")
+        leaves, treedef = jax.tree.flatten(updates)
+        columns = [treedef.flatten_up_to(tree) for tree in arrays]
+        step = Step(state.count, getattr(state, "mass", None))
+        gain: Any = 1.0
+        directions, kept = [], []
+        for i, leaf in enumerate(leaves):
+            before = tuple(column[i] for column in columns)
+            direction, gain, after = _one(self.rule, numerics.widen(_array(leaf)), before, step)
+            directions.append(direction)
+            kept.append(after)
+        after = [treedef.unflatten([k[i] for k in kept]) for i in range(len(self.slots))]
+        mass = (tuple(step.carrying) or state.mass,) if hasattr(state, "mass") else ()
+        count = numerics.increment(state.count)
+        return treedef.unflatten(directions), gain, type(state)(count, *after, *mass)
+
+
 @transformation
 def scale_by_rule(rule: Rule) -> Transformation:
-    """Turn gradients into the directions of a rule: the one place where a rule meets trees.
+    """Turn gradients into the directions of a rule.
 
     uₜ = rule(g₁, …, gₜ), array by array
 
@@ -130,54 +170,28 @@ def scale_by_rule(rule: Rule) -> Transformation:
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"scale_by_rule({rule!r}): a Rule is needed")
-    slots = rule.slots()
-
-    def init(params: Any) -> Any:
-        trees.check_inexact(params)
-        leaves, treedef = jax.tree.flatten(params)
-        kept = [rule.init(_array(p)) for p in leaves]
-        arrays = [treedef.unflatten([k[i] for k in kept]) for i in range(len(slots))]
-        masses = _masses(rule)
-        fields = ("count", *slots) + (("mass",) if masses else ())
-        return state_type(fields)(
-            jnp.zeros((), jnp.int32), *arrays, *((masses,) if masses else ())
-        )
+    lifted = Lifted(rule)
 
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
         del params, extra
-        arrays = state[1 : 1 + len(slots)]
-        if arrays:
-            trees.check_alike(arrays[-1], updates, "gradients", "parameters given to init")
-        leaves, treedef = jax.tree.flatten(jax.tree.map(_array, updates))
-        columns = [treedef.flatten_up_to(tree) for tree in arrays]
-        step = Step(state.count, getattr(state, "mass", None))
-        directions, kept = [], []
-        for i, g in enumerate(leaves):
-            direction, after = _one(rule, g, tuple(column[i] for column in columns), step)
-            directions.append(direction)
-            kept.append(after)
-        after = [treedef.unflatten([k[i] for k in kept]) for i in range(len(slots))]
-        mass = (tuple(step.carrying),) if hasattr(state, "mass") else ()
-        count = numerics.increment(state.count)
-        return treedef.unflatten(directions), type(state)(count, *after, *mass)
+        directions, gain, state = lifted.directions(updates, state)
+        scaled = jax.tree.map(lambda d: numerics.times(d, gain), directions)
+        return trees.cast_like(scaled, updates), state
 
-    return Transformation(init, update)
+    return Transformation(lifted.init, update)
 
 
 def _array(leaf: Any) -> Any:
     return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
 
 
-def _one(rule: Rule, g: jax.Array, kept: Kept, step: Step) -> tuple[jax.Array, Kept]:
-    """One array's step: computed wide, kept and given back in the dtypes they came in."""
-    wide = numerics.wide(g.dtype)
-    direction, after = rule.step(tuple(_up(k, wide) for k in kept), g.astype(wide), step)
-    return direction.astype(g.dtype), tuple(
-        new.astype(old.dtype) for new, old in zip(after, kept, strict=True)
-    )
+def _one(rule: Rule, g: jax.Array, kept: Kept, step: Step) -> tuple[jax.Array, Any, Kept]:
+    """One array's step: computed wide, kept in the dtypes it was kept in."""
+    direction, gain, after = rule.step(tuple(_up(k, g.dtype) for k in kept), g, step)
+    stored = tuple(new.astype(old.dtype) for new, old in zip(after, kept, strict=True))
+    return direction, gain, stored
 
 
 def _up(kept: jax.Array, dtype: Any) -> jax.Array:
     """What is kept, in the dtype to compute in; a real statistic of a complex gradient stays real."""
-    wide = numerics.wide(dtype if jnp.iscomplexobj(kept) else numerics.real(dtype))
-    return kept.astype(wide)
+    return kept.astype(dtype if jnp.iscomplexobj(kept) else numerics.real(dtype))

@@ -96,10 +96,14 @@ def _read_rate(learning_rate: Any) -> Any:
     if not isinstance(learning_rate, str):
         return learning_rate
     try:
-        rate = calls.read(learning_rate)
+        return float(learning_rate)
+    except ValueError:
+        pass
+    try:
+        rate = calls.parse(learning_rate)
     except (ValueError, TypeError) as error:
         raise ValueError(f"learning_rate={learning_rate!r}: {error}") from None
-    if isinstance(rate, bool) or not (isinstance(rate, int | float) or callable(rate)):
+    if isinstance(rate, tuple) or not callable(rate):
         raise ValueError(
             f"learning_rate={learning_rate!r}: a number such as 0.001 or a schedule such as "
             "'cosine(0.001, 500)' is needed"

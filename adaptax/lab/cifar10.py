@@ -54,7 +54,9 @@ def find(folder: str | os.PathLike) -> Path:
     """The folder with the .bin files: `folder` itself or its `cifar-10-batches-bin`."""
     given = Path(folder)
     if not given.is_dir():
-        raise FileNotFoundError(f"data_dir={str(given)!r} is no folder; unpack {SOURCE} and name it")
+        raise FileNotFoundError(
+            f"data_dir={str(given)!r} is no folder; unpack {SOURCE} and name its folder"
+        )
     inner = given / FOLDER
     place = inner if inner.is_dir() and not (given / TRAIN[0]).exists() else given
     missing = [name for name in (*TRAIN, TEST) if not (place / name).exists()]

@@ -78,14 +78,8 @@ def split(dataset: Dataset, seed: int, held_out: float = 0.2) -> Split:
     """
     train, test = dataset.train, dataset.test
     if test is None:
-        count = len(train.targets)
-        order = np.random.default_rng([seed, SPLIT]).permutation(count)
-        cut = round(count * held_out)
-        if not 0 < cut < count:
-            raise ValueError(
-                f"split(held_out={held_out}): {count} examples cannot be divided that way; "
-                "both parts need at least one"
-            )
+        _, cut = counts(dataset, held_out)
+        order = np.random.default_rng([seed, SPLIT]).permutation(len(train.targets))
         test, train = train.take(np.sort(order[:cut])), train.take(np.sort(order[cut:]))
     mean, deviation = _moments(train.inputs, dataset.per)
     if dataset.scale_targets:
@@ -93,6 +87,24 @@ def split(dataset: Dataset, seed: int, held_out: float = 0.2) -> Split:
         train = train._replace(targets=((train.targets - centre) / unit).astype(np.float32))
         test = test._replace(targets=((test.targets - centre) / unit).astype(np.float32))
     return Split(train, test, mean.astype(np.float32), deviation.astype(np.float32))
+
+
+def counts(dataset: Dataset, held_out: float = 0.2) -> tuple[int, int]:
+    """How many examples every seed trains on, and is tested on.
+
+    Raises:
+      ValueError: a share that leaves the training or the test set empty.
+    """
+    count = len(dataset.train.targets)
+    if dataset.test is not None:
+        return count, len(dataset.test.targets)
+    cut = round(count * held_out)
+    if not 0 < cut < count:
+        raise ValueError(
+            f"split(held_out={held_out}): {count} examples cannot be divided that way; "
+            "both parts need at least one"
+        )
+    return count - cut, cut
 
 
 def _moments(values: np.ndarray, per: str) -> tuple[np.ndarray, np.ndarray]:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from adaptax.lab import data, extras, output
+from adaptax.lab import data, extras
 from adaptax.lab.candidates import Candidate, candidates
+from adaptax.lab.output import PICTURE, RESULTS, Folder, claim
 from adaptax.lab.progress import Progress
 from adaptax.lab.results import Comparison, Entry, Run, Setting
-from adaptax.lab.tasks import TASKS
 from adaptax.lab.tasks import task as find_task
 from adaptax.lab.tasks.base import Task
 
@@ -84,7 +84,7 @@ def prepare(
     numbers = _seeds(seeds)
     found = candidates(chosen, optimizers, learning_rate)
     dataset = chosen.load(None if data_dir is None else Path(data_dir))
-    examples = len(data.split(dataset, numbers[0]).train.targets)
+    examples, _ = data.counts(dataset)
     if chosen.batch_size > examples:
         raise ValueError(
             f"batch_size={chosen.batch_size}: task {chosen.name!r} has {examples:,} training "
@@ -106,7 +106,7 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
         whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
         if not whole or not 0 <= seed < SEED_LIMIT:
             raise ValueError(
-                f"seeds={seeds!r}: a count, or whole numbers from 0 to {SEED_LIMIT - 1:,}, is needed"
+                f"seeds={seeds!r}: a count, or whole numbers from 0 to {SEED_LIMIT - 1:,}"
             )
     if not numbers or len(set(numbers)) < len(numbers):
         raise ValueError(f"seeds={seeds!r}: at least one, and each only once")
@@ -188,9 +188,8 @@ def _run_all(
 
 
 def _setting(plan: Plan) -> Setting:
-    task, test = plan.task, plan.dataset.test
-    count = len(plan.dataset.train.targets)
-    first = data.split(plan.dataset, plan.seeds[0]) if test is None else None
+    task = plan.task
+    train_examples, test_examples = data.counts(plan.dataset)
     return Setting(
         name=task.name,
         description=task.description,
@@ -200,8 +199,8 @@ def _setting(plan: Plan) -> Setting:
         target=task.target,
         epochs=task.epochs,
         batch_size=task.batch_size,
-        train_examples=count if first is None else len(first.train.targets),
-        test_examples=len(test.targets) if test is not None else len(first.test.targets),
+        train_examples=train_examples,
+        test_examples=test_examples,
         data_dir=plan.data_dir,
     )
 
@@ -282,10 +281,7 @@ def compare(
     return found
 
 
-claim = output.claim
-
-
-def write(found: Comparison, folder: output.Folder) -> list[Path]:
+def write(found: Comparison, folder: Folder) -> list[Path]:
     """Write the results and the picture; nothing where no run has finished.
 
     Raises:
@@ -294,7 +290,3 @@ def write(found: Comparison, folder: output.Folder) -> list[Path]:
     if not found.runs:
         return []
     return [found.save(folder.path / RESULTS), found.plot(folder.path / PICTURE)]
-
-
-RESULTS, PICTURE = output.RESULTS, output.PICTURE
-TASK_NAMES = tuple(TASKS)

@@ -7,6 +7,8 @@ and off after `model.eval()`.
 Source: He, Zhang, Ren, Sun, Delving Deep into Rectifiers, ICCV 2015, section 2.2.
 """
 
+import itertools
+
 import jax
 from flax import nnx
 
@@ -21,7 +23,7 @@ def _check_dropout(where: str, dropout: float) -> None:
 class LeNet5(nnx.Module):
     """LeCun's convolutional network with ReLU and max-pooling.
 
-    Two 5 x 5 convolutions (6 and 16 channels), each halved by pooling, then 120, 84 and the classes.
+    Two 5 x 5 convolutions (6 and 16 channels), each halved by pooling; then 120, 84, the classes.
 
     Args:
       shape: (rows, columns, channels) of one image.
@@ -109,7 +111,7 @@ class MLP(nnx.Module):
             raise ValueError(f"MLP(sizes={sizes!r}): at least inputs and outputs are needed")
         self.layers = nnx.List(
             nnx.Linear(fan_in, fan_out, kernel_init=he_normal(), rngs=rngs)
-            for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True)
+            for fan_in, fan_out in itertools.pairwise(sizes)
         )
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
 

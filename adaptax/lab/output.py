@@ -4,6 +4,7 @@ A folder is claimed by creating a file in it that must not exist yet, so two pro
 one, and by writing enough into it to notice a full disk or a folder without permission early.
 """
 
+import contextlib
 import datetime
 import itertools
 import os
@@ -34,9 +35,10 @@ class Folder:
 
     def __exit__(self, *error: object) -> None:
         """Drop the claim, and the folder too if it was made here and nothing was written."""
-        (self.path / CLAIM).unlink(missing_ok=True)
-        if self._made and not any(self.path.iterdir()):
-            self.path.rmdir()
+        with contextlib.suppress(OSError):  # a folder that has gone meanwhile needs no release
+            (self.path / CLAIM).unlink(missing_ok=True)
+            if self._made and not any(self.path.iterdir()):
+                self.path.rmdir()
 
 
 def fresh(name: str, parent: Path = Path("runs")) -> Folder:

@@ -122,8 +122,9 @@ def _curve(
         if run.diverged_at is not None:
             finite = [(s, v) for s, v in zip(short, made, strict=True) if math.isfinite(v)]
             if finite:
-                axes.plot(*zip(*finite, strict=True), color=style["color"], linewidth=0.8, alpha=0.7)
-                axes.plot(*finite[-1], color=style["color"], marker="x", markersize=8)
+                colour = style["color"]
+                axes.plot(*zip(*finite, strict=True), color=colour, linewidth=0.8, alpha=0.7)
+                axes.plot(*finite[-1], color=colour, marker="x", markersize=8)
     return line
 
 
@@ -139,7 +140,11 @@ def _label(axes: Any, what: str, title: str) -> None:
 def _scale_loss(axes: Any) -> None:
     drawn = [y for line in axes.get_lines() for y in line.get_ydata() if y > 0]
     if drawn:
+        from matplotlib.ticker import LogFormatter
+
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # 0.05, not 5 x 10^-2
+        axes.yaxis.set_minor_formatter(LogFormatter())
 
 
 def _scale_metric(axes: Any, comparison: Comparison) -> None:

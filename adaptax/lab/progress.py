@@ -11,8 +11,8 @@ from adaptax.lab import text
 class Progress:
     """What a comparison reports while it runs; this one shows nothing.
 
-    A subclass overrides what it wants to show. The calls come in the order: `begin` (as a context),
-    then per optimizer `optimizer`, per seed `run`, any number of `step` and `evaluated`, `finished`.
+    A subclass overrides what it wants to show. The calls come in the order: `begin`; per optimizer
+    `optimizer`; per seed `run`, any number of `step` and `evaluated`, then `finished`.
     """
 
     def begin(self, labels: list[str], seeds: int, steps: int, metric: Any) -> None:

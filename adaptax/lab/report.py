@@ -111,8 +111,8 @@ def _grid(comparison: Comparison) -> object:
         grid.add_column(column, justify="right")
     for entry in comparison.optimizers:
         runs = comparison.of(entry.label)
-        cells = (text.printable(entry.label), text.printable(entry.rate), *_cells(task, entry, runs))
-        grid.add_row(*map(Text, cells))
+        name, rate = text.printable(entry.label), text.printable(entry.rate)
+        grid.add_row(*map(Text, (name, rate, *_cells(task, entry, runs))))
     return grid
 
 
@@ -164,6 +164,7 @@ def _footnote(comparison: Comparison) -> str:
     accuracy = "mean ± standard deviation over the seeds" if several else "one seed"
     median = "median of the evaluations, one an epoch" if several else "one evaluation an epoch"
     return (
-        f"test {comparison.task.metric}: {accuracy}, after the last step; train loss: mean of the "
-        f"last epoch; steps: {median};\nseconds: training steps of one run, without compiling."
+        f"test {comparison.task.metric}: {accuracy}, after the last step; train loss: mean of the\n"
+        f"last epoch; steps: {median}; seconds: training steps of one\n"
+        "run, without compiling and testing"
     )

@@ -213,4 +213,5 @@ def _build_fields(kind: type, value: Any, where: str) -> Any:
         raise ValueError(
             f"{where} is no {kind.__name__}: missing or unknown {', '.join(wrong) or 'fields'}"
         )
-    return kind(**{name: _build(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+    made = {name: _build(hint, value[name], f"{where}.{name}") for name, hint in hints.items()}
+    return kind(**made)

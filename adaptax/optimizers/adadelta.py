@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from adaptax.core import numerics, trees
 from adaptax.core.accumulators import Ema
 from adaptax.core.step import Step
-from adaptax.core.transformation import Transformation, optimizer, transformation
+from adaptax.core.transformation import Transformation, chain, optimizer, transformation
+from adaptax.optimizers.decay import l2_penalty
 from adaptax.optimizers.descend import descend
 
 
@@ -88,7 +89,9 @@ def adadelta(
 ) -> Transformation:
     """AdaDelta: steps in units of the parameter, so that a rate of 1 is the method itself.
 
-    v ← v + (1−ρ)(g² − v);  d = g √(a + ε)/√(v + ε);  a ← a + (1−ρ)(d² − a);  u = −η (d + λθ)
+    g ← g + λθ;  v ← v + (1−ρ)(g² − v);  d = g √(a + ε)/√(v + ε);  a ← a + (1−ρ)(d² − a);  u = −η d
+
+    The weight decay is coupled, as in Optax and PyTorch.
 
     Args:
       weight_decay_mask: which leaves decay: a tree of booleans, a prefix of one, or a function.
@@ -105,4 +108,7 @@ def adadelta(
         >>> import adaptax
         >>> tx = adaptax.adadelta(1.0, rho=0.95)
     """
-    return descend(scale_by_adadelta(rho, eps), learning_rate, weight_decay, weight_decay_mask)
+    direction = scale_by_adadelta(rho, eps)
+    if callable(weight_decay) or not isinstance(weight_decay, int | float) or weight_decay > 0:
+        direction = chain(l2_penalty(weight_decay, weight_decay_mask), direction)
+    return descend(direction, learning_rate)

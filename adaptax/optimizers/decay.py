@@ -35,7 +35,7 @@ def add_decayed_weights(weight_decay: Any = 0.0, mask: Any = None) -> Transforma
         >>> import adaptax
         >>> tx = adaptax.chain(adaptax.add_decayed_weights(0.01), adaptax.scale_by_rate(0.1))
     """
-    return _add("add_decayed_weights", weight_decay, mask, lambda p: p)
+    return pull("add_decayed_weights", weight_decay, mask)
 
 
 @transformation
@@ -55,7 +55,7 @@ def l2_penalty(strength: Any, mask: Any = None) -> Transformation:
         >>> import adaptax
         >>> tx = adaptax.chain(adaptax.l2_penalty(1e-4), adaptax.sgd(0.1, momentum=0.9))
     """
-    return _add("l2_penalty", strength, mask, lambda p: p)
+    return pull("l2_penalty", strength, mask)
 
 
 @transformation
@@ -75,11 +75,17 @@ def l1_penalty(strength: Any, mask: Any = None) -> Transformation:
         >>> import adaptax
         >>> tx = adaptax.chain(adaptax.l1_penalty(1e-4), adaptax.sgd(0.1))
     """
-    return _add("l1_penalty", strength, mask, jnp.sign)
+    return pull("l1_penalty", strength, mask, term=jnp.sign)
 
 
-def _add(name: str, strength: Any, mask: Any, term: Callable) -> Transformation:
-    """u + strength · term(θ), computed wide, on the leaves that the mask chooses."""
+def pull(
+    name: str,
+    strength: Any,
+    mask: Any,
+    term: Callable[[jax.Array], jax.Array] = lambda p: p,
+    unit: Any = 1.0,
+) -> Transformation:
+    """u + (strength/unit) · term(θ), computed wide, on the leaves that the mask chooses."""
 
     def check(params: Any) -> None:
         if mask is not None:
@@ -88,8 +94,9 @@ def _add(name: str, strength: Any, mask: Any, term: Callable) -> Transformation:
     def apply(updates: Any, params: Any, now: Any) -> Any:
         if isinstance(now, int | float) and now == 0:
             return updates
+        weight = now / unit
         if params is None:
-            raise ValueError(f"{name}: the weights are needed; call update(updates, state, params)")
+            raise ValueError(f"{name}: params are needed; call update(updates, state, params)")
         trees.check_alike(params, updates, "updates", "parameters")
         leaves, treedef = jax.tree.flatten(updates)
         chosen = [True] * len(leaves)
@@ -97,7 +104,7 @@ def _add(name: str, strength: Any, mask: Any, term: Callable) -> Transformation:
             chosen = jax.tree.leaves(trees.chosen(mask, params))
         pairs = zip(leaves, jax.tree.leaves(params), chosen, strict=True)
         return treedef.unflatten(
-            [_plus(u, term(numerics.widen(p)), now) if on else u for u, p, on in pairs]
+            [_plus(u, term(numerics.widen(p)), weight) if on else u for u, p, on in pairs]
         )
 
     return link(strength, apply, check)

@@ -6,11 +6,14 @@ gradients came.
 
 from typing import Any, NamedTuple
 
-from adaptax.core import trees
-from adaptax.core.rule import Rule, scale_by_rule
+import jax
+import optax
+
+from adaptax.core import numerics, trees
+from adaptax.core.rule import Lifted, Rule
 from adaptax.core.transformation import Transformation, transformation
-from adaptax.optimizers.decay import add_decayed_weights
-from adaptax.rates.rate import RateState, scale_by_rate
+from adaptax.optimizers.decay import pull
+from adaptax.rates.rate import RateState, next_rate, start_rate
 
 
 class DescentState(NamedTuple):
@@ -20,6 +23,17 @@ class DescentState(NamedTuple):
     decay: Any  # () or the step of a scheduled weight decay
     rate: RateState  # the rate, readable and settable
     after: Any  # () or what the momentum of the steps keeps
+
+
+class _Direction:
+    """Any transformation in the place of a rule; its directions carry no gain."""
+
+    def __init__(self, tx: Any):
+        self.init, self._update = tx.init, optax.with_extra_args_support(tx).update
+
+    def directions(self, updates: Any, state: Any, params: Any, **extra: Any) -> tuple:
+        u, state = self._update(trees.widen(updates), state, params, **extra)
+        return u, 1.0, state
 
 
 @transformation
@@ -49,16 +63,18 @@ def descend(
         >>> sign_like = adaptax.Rule(adaptax.Newest(), adaptax.Rms(adaptax.Newest(), eps=1e-8))
         >>> tx = adaptax.descend(sign_like, learning_rate=0.01)
     """
-    first = scale_by_rule(rule) if isinstance(rule, Rule) else rule
-    decay = add_decayed_weights(weight_decay, mask)
-    rate = scale_by_rate(learning_rate)
-    last = None if after is None else scale_by_rule(after)
+    first = Lifted(rule) if isinstance(rule, Rule) else _Direction(rule)
+    last = None if after is None else Lifted(after)
+
+    def decay(gain: Any) -> Transformation:
+        # −η(gain·d + λθ) is −η·gain·(d + (λ/gain)θ), so the gain joins the rate
+        return pull("weight_decay", weight_decay, mask, unit=gain)
 
     def init(params: Any) -> DescentState:
         return DescentState(
             first.init(params),
-            decay.init(params),
-            rate.init(params),
+            decay(1.0).init(params),
+            start_rate(learning_rate),
             () if last is None else last.init(params),
         )
 
@@ -67,13 +83,15 @@ def descend(
     ) -> tuple[Any, DescentState]:
         if params is not None:
             trees.check_alike(params, updates, "gradients", "parameters")
-        u = trees.widen(updates)
-        u, ruled = first.update(u, state.rule, params, **extra)
-        u, decayed = decay.update(u, state.decay, params)
-        u, rated = rate.update(u, state.rate, params, **extra)
+        u, gain, ruled = first.directions(updates, state.rule, params, **extra)
+        rate, rated = next_rate(learning_rate, state.rate)
+        u, pulled = decay(gain).update(u, state.decay, params)
+        down = -rate * gain
+        u = jax.tree.map(lambda d: numerics.times(d, down), u)
         traced = state.after
         if last is not None:
-            u, traced = last.update(u, state.after, params)
-        return trees.cast_like(u, updates), DescentState(ruled, decayed, rated, traced)
+            u, gain, traced = last.directions(u, state.after)
+            u = jax.tree.map(lambda d: numerics.times(d, gain), u)
+        return trees.cast_like(u, updates), DescentState(ruled, pulled, rated, traced)
 
     return Transformation(init, update)

@@ -40,23 +40,29 @@ def scale_by_rate(learning_rate: Any) -> Transformation:
 
     def init(params: Any) -> RateState:
         del params
-        start = jnp.zeros((), jnp.int32)
-        multiplier = _multiplier(learning_rate)
-        return RateState(_base(learning_rate, start) * multiplier, multiplier, start)
+        return start_rate(learning_rate)
 
     def update(updates: Any, state: RateState, params: Any = None, **extra: Any) -> tuple:
         del params, extra
-        rate = _base(learning_rate, state.step) * state.multiplier
+        rate, state = next_rate(learning_rate, state)
         down = -rate
-        updates = jax.tree.map(lambda u: _scaled(u, down), updates)
-        return updates, RateState(rate, state.multiplier, numerics.increment(state.step))
+        return jax.tree.map(lambda u: _scaled(u, down), updates), state
 
     return Transformation(init, update)
 
 
-def _multiplier(learning_rate: Any) -> jax.Array:
+def start_rate(learning_rate: Any) -> RateState:
+    """The state before the first update."""
+    start = jnp.zeros((), jnp.int32)
     number = 1.0 if callable(learning_rate) else learning_rate
-    return jnp.array(number, numerics.scalar_dtype())
+    multiplier = jnp.array(number, numerics.scalar_dtype())
+    return RateState(_base(learning_rate, start) * multiplier, multiplier, start)
+
+
+def next_rate(learning_rate: Any, state: RateState) -> tuple[jax.Array, RateState]:
+    """The rate of this update, and the state after it."""
+    rate = _base(learning_rate, state.step) * state.multiplier
+    return rate, RateState(rate, state.multiplier, numerics.increment(state.step))
 
 
 def _base(learning_rate: Any, step: jax.Array) -> jax.Array:

@@ -1,0 +1,103 @@
+"""The command `adaptax`: one table of subcommands, one way to refuse.
+
+A subcommand is a module with `HELP`, `configure(parser)` and `run(arguments) -> exit status`. Heavy
+libraries are imported inside `run`, so that `adaptax list` and `--help` start at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from types import ModuleType
+from typing import NoReturn
+
+from adaptax.cli import compare, listing
+from adaptax.cli.refusal import ERROR, OK, Refused, say
+
+COMMANDS: dict[str, ModuleType] = {
+    "compare": compare,
+    "list": listing,
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line, as the rest of the program does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message} (see {self.prog} --help)")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("adaptax")
+    except metadata.PackageNotFoundError:
+        return "(not installed: run from a checkout)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = _Parser(
+        prog="adaptax",
+        description="Adaptive learning rates for JAX: compare optimizers on real tasks.",
+        epilog="Examples:\n"
+        "  adaptax list\n"
+        "  adaptax compare\n"
+        "  adaptax compare --task digits-mlp --optimizers adam 'adamw(weight_decay=0.01)'\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    whole.add_argument("--version", action="version", version=f"adaptax {_version()}")
+    commands = whole.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        one = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.configure(one)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is returned.
+
+    Args:
+      argv: the words after the program's name; None takes them from the command line.
+
+    Status: 0 done; 1 done, but files could not be written; 2 refused, with one line on standard
+      error; 130 interrupted.
+
+    Example::
+
+        >>> from adaptax.cli.main import main
+        >>> main(["--version"])  # doctest: +SKIP
+        0
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # "±" on an ASCII terminal is no reason to stop
+    try:
+        arguments = parser().parse_args(argv)
+        if arguments.command is None:
+            raise Refused(f"no command given; choose from {', '.join(COMMANDS)} (see --help)")
+        status = COMMANDS[arguments.command].run(arguments)
+        sys.stdout.flush()
+        return status
+    except Refused as refused:
+        say("error", refused)
+        return ERROR
+    except SystemExit as end:  # --help and --version
+        return OK if end.code is None else int(end.code)
+    except BrokenPipeError:
+        # Whoever read our output left; give the interpreter somewhere to flush to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
