@@ -35,8 +35,8 @@ class Accumulator(Protocol):
     def init(self, like: Any, dtype: Any) -> Kept: ...
     def absorb(self, kept: Kept, x: jax.Array, step: Step) -> Kept: ...
     def read(self, kept: Kept, x: jax.Array, step: Step) -> jax.Array: ...
-    def correction(self, step: Step, ahead: int = 0) -> Any: ...
-    def mass(self, step: Step, ahead: int = 0) -> Any: ...
+    def correction(self, step: Step) -> Any: ...
+    def mass(self, step: Step) -> Any: ...
 
 
 class OneArray:
@@ -52,8 +52,8 @@ class OneArray:
         del x, step
         return kept[0]
 
-    def correction(self, step: Step, ahead: int = 0) -> Any:
-        del step, ahead
+    def correction(self, step: Step) -> Any:
+        del step
         return 1.0
 
 
@@ -78,12 +78,12 @@ class Newest:
         del kept, step
         return x
 
-    def correction(self, step: Step, ahead: int = 0) -> Any:
-        del step, ahead
+    def correction(self, step: Step) -> Any:
+        del step
         return 1.0
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
-        del step, ahead
+    def mass(self, step: Step) -> Any:
+        del step
         return 1.0
 
 
@@ -102,12 +102,12 @@ class Ema(OneArray):
         (mean,) = kept
         return (mean + numerics.times(x - mean, step.complement(self.decay)),)
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
-        return step.absorbed(self.decay, ahead)
+    def mass(self, step: Step) -> Any:
+        return step.absorbed(self.decay)
 
-    def gains(self, step: Step, ahead: int = 0) -> tuple[Any, Any]:
+    def gains(self, step: Step) -> tuple[Any, Any]:
         """(a, b) of the absorption m ← a·m + b·x."""
-        return step.number(self.decay, ahead), step.complement(self.decay, ahead)
+        return step.number(self.decay), step.complement(self.decay)
 
 
 @registered
@@ -126,14 +126,14 @@ class Trace(OneArray):
         (total,) = kept
         return (numerics.times(total, step.number(self.decay)) + x,)
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
+    def mass(self, step: Step) -> Any:
         if callable(self.decay):
             raise ValueError(f"{self!r}: the mass of a trace has no closed form for a schedule")
-        return step.absorbed(self.decay, ahead) / step.complement(self.decay)
+        return step.absorbed(self.decay) / step.complement(self.decay)
 
-    def gains(self, step: Step, ahead: int = 0) -> tuple[Any, Any]:
+    def gains(self, step: Step) -> tuple[Any, Any]:
         """(a, b) of the absorption m ← a·m + b·x."""
-        return step.number(self.decay, ahead), 1.0
+        return step.number(self.decay), 1.0
 
 
 @registered
@@ -151,24 +151,27 @@ class Total(OneArray):
         del step
         return (kept[0] + x,)
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
-        return step.count + ahead
+    def mass(self, step: Step) -> Any:
+        return step.count
 
 
 @registered
 @part
 class Peak(OneArray):
-    """Decaying maximum: u ← max(βu, x), Adamax's infinity norm. Mass 1."""
+    """Decaying maximum: u ← max(βu, x), Adamax's infinity norm. Mass 1.
+
+    βu is taken as u − (1−β)u: the rounding of a β near 1 would add up between two peaks.
+    """
 
     decay: Number
     start: float = 0.0
 
     def absorb(self, kept: Kept, x: jax.Array, step: Step) -> Kept:
         (top,) = kept
-        return (jnp.maximum(numerics.times(top, step.number(self.decay)), x),)
+        return (jnp.maximum(top - numerics.times(top, step.complement(self.decay)), x),)
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
-        del step, ahead
+    def mass(self, step: Step) -> Any:
+        del step
         return 1.0
 
 
@@ -188,5 +191,5 @@ class Yogi(OneArray):
         change = numerics.times(jnp.sign(mean - x) * x, step.complement(self.decay))
         return (mean - change,)
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
-        return step.absorbed(self.decay, ahead)
+    def mass(self, step: Step) -> Any:
+        return step.absorbed(self.decay)

@@ -16,7 +16,8 @@ _MOST = np.iinfo(np.int32).max
 
 def wide(dtype: Any) -> np.dtype:
     """The dtype to compute in: float32 for the 16-bit ones and below, else the dtype itself."""
-    return np.dtype(jnp.promote_types(dtype, jnp.float32))
+    dtype = np.dtype(dtype)
+    return dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
 
 
 def real(dtype: Any) -> np.dtype:

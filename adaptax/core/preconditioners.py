@@ -91,11 +91,19 @@ class Rms:
 @registered
 @part
 class Belief:
-    """AdaBelief's: divisor √s + eps, s an accumulator of |g − m|² to which `floor` is added each step."""
+    """AdaBelief's: divisor √s + eps, s an average of |g − m|² to which `floor` is added each step.
+
+    The floor enters with the statistic, as floor/(1−β): added to s itself, a small one would be
+    lost in rounding at every step.
+    """
 
     accumulator: Accumulator
     eps: Any = 0.0
     floor: Any = 0.0
+
+    def __post_init__(self) -> None:
+        if not hasattr(self.accumulator, "gains"):
+            raise TypeError(f"{self!r}: Belief needs an average (Ema or Trace) inside")
 
     def slots(self, name: str) -> tuple[str, ...]:
         return self.accumulator.slots(name)
@@ -104,9 +112,13 @@ class Belief:
         return self.accumulator.init(like, numerics.real(dtype))
 
     def absorb(self, kept: Kept, g: jax.Array, mu: Kept, step: Step) -> Kept:
-        surprise = numerics.absolute_square(g - mu[0])
-        absorbed = self.accumulator.absorb(kept, surprise, step)
-        return (plus(absorbed[0], step.number(self.floor)), *absorbed[1:])
+        floor = step.number(self.floor)
+        share = step.once(self, "share", lambda: _product(floor, 1.0 / self._weight(step)))
+        surprise = plus(numerics.absolute_square(g - mu[0]), share)
+        return self.accumulator.absorb(kept, surprise, step)
+
+    def _weight(self, step: Step) -> Any:
+        return self.accumulator.gains(step)[1]
 
     def divide(
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
@@ -233,11 +245,15 @@ class Rectified:
         return use, jnp.sqrt(jnp.maximum(squared, 0.0))
 
 
+# ratios of successive terms of x/expm1(x) from x² on, by Bernoulli numbers; they tend to 4π²
+_BERNOULLI = (60.0, 42.0, 40.0, 39.6, 27300 / 691, 691 / 17.5, 39.4802322367, 39.4788702213)
+
+
 def _degrees_of_freedom(decay: Any, count: jax.Array) -> tuple[jax.Array, Any]:
     """(ρₜ, ρ∞) without the cancellation of ρ∞ − 2tβᵗ/(1−βᵗ), which is lost in float32 for β ≥ 0.9999.
 
     With x = −t log β: ρₜ = ρ∞ − (2/L)·x/expm1(x), L = −log β; below x = 1 the series
-    c + t − t·x/6·(1 − x²/60·(1 − x²/42)), c = 2/(1−β) − 1 − 2/L taken in float64.
+    c + t − t·x/6·(1 − x²/60·(1 − x²/42·(…))), c = 2/(1−β) − 1 − 2/L taken in float64.
     """
     if isinstance(decay, float):
         rate = -np.log(decay) if decay > 0 else 1e30
@@ -249,7 +265,9 @@ def _degrees_of_freedom(decay: Any, count: jax.Array) -> tuple[jax.Array, Any]:
         offset = rate / 6.0  # 2/(1−β) − 1 − 2/L to second order in L
     x = count * rate
     small = jnp.minimum(x, 1.0)
-    square = small * small
-    series = offset + count - count * small / 6.0 * (1.0 - square / 60.0 * (1.0 - square / 42.0))
+    inner: Any = 1.0
+    for ratio in reversed(_BERNOULLI):
+        inner = 1.0 - small * small / ratio * inner
+    series = offset + count - count * small / 6.0 * inner
     direct = most - (2.0 / rate) * (x / jnp.expm1(jnp.maximum(x, 1e-3)))
     return jnp.where(x < 1.0, series, direct), most

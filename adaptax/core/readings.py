@@ -35,14 +35,14 @@ class Wrapped:
     def read(self, kept: Kept, x: jax.Array, step: Step) -> jax.Array:
         return self.inner.read(kept, x, step)
 
-    def correction(self, step: Step, ahead: int = 0) -> Any:
-        return self.inner.correction(step, ahead)
+    def correction(self, step: Step) -> Any:
+        return self.inner.correction(step)
 
-    def mass(self, step: Step, ahead: int = 0) -> Any:
-        return self.inner.mass(step, ahead)
+    def mass(self, step: Step) -> Any:
+        return self.inner.mass(step)
 
-    def gains(self, step: Step, ahead: int = 0) -> tuple[Any, Any]:
-        return self.inner.gains(step, ahead)
+    def gains(self, step: Step) -> tuple[Any, Any]:
+        return self.inner.gains(step)
 
 
 @registered
@@ -55,14 +55,14 @@ class Debiased(Wrapped):
 
     inner: Accumulator
 
-    def correction(self, step: Step, ahead: int = 0) -> Any:
-        return self.inner.mass(step, ahead)
+    def correction(self, step: Step) -> Any:
+        return self.inner.mass(step)
 
 
 @registered
 @part
 class Nesterov(Wrapped):
-    """Absorb the newest value once more, without keeping it: a·m + b·x with the next gains.
+    """Absorb the newest value once more, without keeping it: a·m + b·x with the gains of m.
 
     On `Trace`: μm + x. On `Debiased(Ema)`: β m/(1−βᵗ⁺¹) + (1−β) x/(1−βᵗ), the simple form of Nadam.
     """
@@ -74,17 +74,18 @@ class Nesterov(Wrapped):
             raise TypeError(f"{self!r}: Nesterov needs an Ema or a Trace inside")
 
     def _parts(self, step: Step) -> tuple[Any, Any]:
-        keep, _ = self.inner.gains(step, 1)
-        _, take = self.inner.gains(step, 0)
-        ahead, now = self.inner.correction(step, 1), self.inner.correction(step, 0)
-        return keep / ahead, take / now
+        keep, take = self.inner.gains(step)
+        now = self.inner.correction(step)
+        if isinstance(now, float):
+            return keep, take
+        return keep / (keep * now + take), take / now  # a·mass + b is the mass one step ahead
 
     def read(self, kept: Kept, x: jax.Array, step: Step) -> jax.Array:
         keep, take = step.once(self, "parts", lambda: self._parts(step))
         return numerics.times(self.inner.read(kept, x, step), keep) + numerics.times(x, take)
 
-    def correction(self, step: Step, ahead: int = 0) -> Any:
-        del step, ahead
+    def correction(self, step: Step) -> Any:
+        del step
         return 1.0
 
 
@@ -170,8 +171,8 @@ class Largest(Wrapped):
         del x, step
         return kept[-1]
 
-    def correction(self, step: Step, ahead: int = 0) -> Any:
-        del step, ahead
+    def correction(self, step: Step) -> Any:
+        del step
         return 1.0
 
 

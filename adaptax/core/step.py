@@ -44,10 +44,10 @@ class Step:
             self._owners.append(owner)  # alive as long as its id is used
         return self._made[key]
 
-    def number(self, hyper: Any, ahead: int = 0) -> Any:
-        """A hyperparameter as it is now (or `ahead` updates later): a number or a scalar array."""
+    def number(self, hyper: Any) -> Any:
+        """A hyperparameter as it is now: a number or a scalar array."""
         if callable(hyper):
-            return self.once(hyper, ("at", ahead), lambda: self._scalar(hyper(self.index + ahead)))
+            return self.once(hyper, "now", lambda: self._scalar(hyper(self.index)))
         if isinstance(hyper, int | float):
             return float(hyper)
         return self._scalar(hyper)
@@ -55,26 +55,22 @@ class Step:
     def _scalar(self, value: Any) -> jax.Array:
         return jnp.asarray(value).astype(self.dtype)
 
-    def complement(self, decay: Any, ahead: int = 0) -> Any:
+    def complement(self, decay: Any) -> Any:
         """1 − decay; taken in float64 where the decay is a plain number."""
-        return 1.0 - self.number(decay, ahead)
+        return 1.0 - self.number(decay)
 
-    def absorbed(self, decay: Any, ahead: int = 0) -> Any:
+    def absorbed(self, decay: Any) -> Any:
         """The mass of an average with this decay: 1 − decayᵗ, or 1 − ∏ decayᵢ of a schedule."""
-        return self.once(decay, ("mass", ahead), lambda: self._absorbed(decay, ahead))
+        return self.once(decay, "mass", lambda: self._absorbed(decay))
 
-    def _absorbed(self, decay: Any, ahead: int) -> Any:
+    def _absorbed(self, decay: Any) -> Any:
         if not callable(decay):
-            return -jnp.expm1((self.count + ahead) * _log(self.number(decay)))
-        if ahead:
-            return self._average_of_ones(self.absorbed(decay, ahead - 1), decay, ahead)
+            return -jnp.expm1(self.count * _log(self.number(decay)))
         place = len(self.carrying)
         before = self._carried[place] if self._carried is not None else jnp.zeros((), self.dtype)
-        self.carrying.append(self._average_of_ones(before.astype(self.dtype), decay, 0))
+        before = before.astype(self.dtype)
+        self.carrying.append(before + self.complement(decay) * (1.0 - before))
         return self.carrying[place]
-
-    def _average_of_ones(self, mass: jax.Array, decay: Any, ahead: int) -> jax.Array:
-        return mass + self.complement(decay, ahead) * (1.0 - mass)
 
 
 def _log(decay: Any) -> Any:

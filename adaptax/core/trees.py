@@ -14,11 +14,11 @@ from adaptax.core import numerics
 
 
 def path_name(path: Sequence[Any]) -> str:
-    """A path as text. Flax gives `a/kernel/value` to `init` and `a/kernel` to `update`; both are one."""
-    text = jax.tree_util.keystr(tuple(path))
-    for ending in (".value", "['value']", ".raw_value", ".get_value()"):
-        text = text.removesuffix(ending)
-    return text or "(the tree itself)"
+    """A path as text. Flax gives `a/kernel/value` to `init`, `a/kernel` to `update`: here one."""
+    path = tuple(path)
+    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
+    return jax.tree_util.keystr(path) or "(the tree itself)"
 
 
 def _describe(leaf: Any) -> str:
@@ -46,22 +46,42 @@ def check_inexact(params: Any) -> None:
 
 
 def check_alike(expected: Any, got: Any, what: str, of: str) -> None:
-    """Raise a `ValueError` with path, expected and got where two trees differ in structure or shape."""
+    """Raise a `ValueError` with path, expected and got if trees differ in structure or shape."""
+    structure, wanted_structure = jax.tree.structure(got), jax.tree.structure(expected)
     want = jax.tree_util.tree_leaves_with_path(expected)
     have = jax.tree_util.tree_leaves_with_path(got)
-    if len(want) == len(have) and all(np.shape(w) == np.shape(h) for (_, w), (_, h) in zip(want, have, strict=True)):
+    shapes = [[np.shape(leaf) for _, leaf in side] for side in (want, have)]
+    if structure == wanted_structure and shapes[0] == shapes[1]:
         return
-    wanted = {path_name(p): leaf for p, leaf in want}
-    given = {path_name(p): leaf for p, leaf in have}
+    lines = _differences(want, have)
+    if not lines and _fits(structure, expected):
+        return
+    lines = lines or [f"got {structure}, expected {wanted_structure}"]
+    shown = "\n  ".join(lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else []))
+    raise ValueError(f"the {what} do not match the {of}; nothing is broadcast:\n  {shown}")
+
+
+def _differences(want: list[tuple], have: list[tuple]) -> list[str]:
+    """One line for each path that is missing, not expected, or of another shape."""
+    wanted = {path_name(path): leaf for path, leaf in want}
+    given = {path_name(path): leaf for path, leaf in have}
     lines = []
     for path, leaf in wanted.items():
         if path not in given:
             lines.append(f"{path}: missing, expected {_describe(leaf)}")
         elif np.shape(leaf) != np.shape(given[path]):
             lines.append(f"{path}: got {_describe(given[path])}, expected {_describe(leaf)}")
-    lines += [f"{path}: not expected, got {_describe(given[path])}" for path in given if path not in wanted]
-    shown = "\n  ".join(lines[:10] + ([f"and {len(lines) - 10} more"] if len(lines) > 10 else []))
-    raise ValueError(f"the {what} do not match the {of}; nothing is broadcast:\n  {shown}")
+    extra = [path for path in given if path not in wanted]
+    return lines + [f"{path}: not expected, got {_describe(given[path])}" for path in extra]
+
+
+def _fits(structure: Any, tree: Any) -> bool:
+    """Whether a tree, such as one of Flax's variables, has this structure down to its arrays."""
+    try:
+        structure.flatten_up_to(tree)
+    except ValueError:
+        return False
+    return True
 
 
 def widen(tree: Any) -> Any:
@@ -71,11 +91,11 @@ def widen(tree: Any) -> Any:
 
 def cast_like(tree: Any, like: Any) -> Any:
     """Every array in the dtype of its counterpart."""
-    return jax.tree.map(lambda x, y: x.astype(y.dtype), tree, like)
+    return jax.tree.map(lambda x, y: x.astype(jnp.result_type(y)), tree, like)
 
 
 def chosen(mask: Any, params: Any) -> Any:
-    """A tree of booleans with the structure of `params`, from a tree, a prefix of one, or a function.
+    """A tree of booleans with the structure of `params`: from a tree, a prefix of one, a function.
 
     Raises:
       ValueError: the mask's structure is no prefix of the parameters', or a leaf is not boolean.

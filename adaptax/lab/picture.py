@@ -95,7 +95,7 @@ def _losses(run: Run) -> tuple[list[int], list[float]]:
     ends = list(run.steps)
     if len(run.losses) > ends[-1]:
         ends.append(len(run.losses))
-    pairs = list(itertools.pairwise(ends))
+    pairs = [pair for pair in itertools.pairwise(ends) if run.losses[slice(*pair)]]
     means = [statistics.fmean(run.losses[first:last]) for first, last in pairs]
     return [(first + last) // 2 for first, last in pairs], means
 

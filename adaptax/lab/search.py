@@ -3,7 +3,7 @@
     python -m adaptax.lab.search digits-lenet5
 
 trains every optimizer with every rate of a grid on part of the training examples and prints, for
-each, the rate with the lowest validation loss. Seeds are not those that comparisons report by
+each, the rate with the lowest validation loss, its neighbours on the grid taken into account. Seeds are not those that comparisons report by
 default, and the test examples of a seed are never looked at. Where a task draws its test examples
 by seed, an example may be tested on under another seed; a grid of this coarseness learns nothing
 from that.
@@ -12,7 +12,7 @@ from that.
 import argparse
 import dataclasses
 import statistics
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +88,18 @@ def search(
     return tried
 
 
-def best(tried: Iterable[Tried]) -> float:
-    """The rate with the lowest loss; a loss that is not a number is never the lowest."""
-    return min(tried, key=lambda each: (not each.loss < float("inf"), each.loss)).rate
+def best(tried: Sequence[Tried]) -> float:
+    """The rate whose loss, averaged with those of its neighbours on the grid, is lowest.
+
+    The neighbours keep the choice away from rates beside which training breaks down, and from a
+    loss that is low by luck. The two ends of the grid have one neighbour.
+    """
+
+    def around(i: int) -> float:
+        loss = statistics.fmean(each.loss for each in tried[max(0, i - 1) : i + 2])
+        return loss if loss < float("inf") else float("inf")
+
+    return tried[min(range(len(tried)), key=around)].rate
 
 
 def _mean_loss(task: Task) -> Metric:

@@ -5,17 +5,30 @@ Flax's wrapped state, and the plain dicts that a checkpoint restored without a t
 Everything here works inside jitted code, and setting a rate never recompiles.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from adaptax.core import registry
+from adaptax.core import checks, registry
 from adaptax.rates.rate import RateState
 
 _FIELDS = set(RateState._fields)
+_VALUE = checks.Argument("the new rate, per update", checks.NONNEGATIVE)
+_FACTOR = checks.Argument("what the rates are multiplied by", checks.NONNEGATIVE)
+
+# Fields of states on the way to a rate. They are dict keys where a state was restored without its
+# classes, and no labels.
+_PLACES = {
+    "rate",
+    "inner_state",
+    "inner_states",
+    "inner_opt_state",
+    "base_optimizer_state",
+    "fast_state",
+    "opt_state",
+}
 
 
 def learning_rate(opt_state: Any) -> jax.Array:
@@ -53,7 +66,8 @@ def learning_rates(opt_state: Any) -> dict[str, jax.Array]:
     Example::
 
         >>> import adaptax, jax.numpy as jnp, optax
-        >>> tx = optax.partition({"a": adaptax.sgd(0.5), "b": adaptax.sgd(0.25)}, {"x": "a", "y": "b"})
+        >>> groups = {"a": adaptax.sgd(0.5), "b": adaptax.sgd(0.25)}
+        >>> tx = optax.partition(groups, {"x": "a", "y": "b"})
         >>> state = tx.init({"x": jnp.ones(3), "y": jnp.ones(3)})
         >>> {label: float(rate) for label, rate in adaptax.learning_rates(state).items()}
         {'a': 0.5, 'b': 0.25}
@@ -73,8 +87,9 @@ def set_learning_rate(opt_state: Any, value: Any, label: str | None = None) -> A
       label: which of several groups, as `learning_rates` names them; None if there is only one.
 
     Raises:
+      TypeError: the value is not a number.
       ValueError: a negative or non-finite value; no such label; a schedule whose current value is
-        zero, which no factor can rescale (in traced code, which cannot raise, the rate becomes NaN).
+        zero, which no factor can rescale (traced code cannot raise: there the rate becomes NaN).
 
     Example::
 
@@ -83,7 +98,7 @@ def set_learning_rate(opt_state: Any, value: Any, label: str | None = None) -> A
         >>> float(adaptax.learning_rate(state))
         0.25
     """
-    value = _checked("set_learning_rate", "value", value)
+    value = _checked("set_learning_rate", "value", value, _VALUE)
     labels = _find(opt_state)
     if label is None and len(labels) > 1:
         raise ValueError(
@@ -102,6 +117,7 @@ def scale_learning_rate(opt_state: Any, factor: Any, label: str | None = None) -
       label: one group, as `learning_rates` names them, or None for all.
 
     Raises:
+      TypeError: the factor is not a number.
       ValueError: a negative or non-finite factor; no such label.
 
     Example::
@@ -111,20 +127,18 @@ def scale_learning_rate(opt_state: Any, factor: Any, label: str | None = None) -
         >>> float(adaptax.learning_rate(state))
         0.25
     """
-    factor = _checked("scale_learning_rate", "factor", factor)
-    return _change(opt_state, label, lambda rate, own: (rate * factor, own * factor))
+    factor = _checked("scale_learning_rate", "factor", factor, _FACTOR)
+
+    def scale(rate: jax.Array, multiplier: jax.Array) -> tuple[jax.Array, jax.Array]:
+        by = jnp.asarray(factor).astype(rate.dtype)
+        return rate * by, multiplier * by
+
+    return _change(opt_state, label, scale)
 
 
-def _checked(where: str, name: str, value: Any) -> Any:
-    if isinstance(value, jax.core.Tracer):
-        return value
-    try:
-        number = float(np.asarray(value))
-    except (TypeError, ValueError):
-        raise TypeError(f"{where}({name}={value!r}): a number ≥ 0 is needed") from None
-    if not 0 <= number < float("inf"):
-        raise ValueError(f"{where}({name}={value!r}): {name} must be a number in [0, inf)")
-    return number
+def _checked(where: str, name: str, value: Any, spec: checks.Argument) -> Any:
+    checks.argument(where, name, value, spec)
+    return value if isinstance(value, jax.core.Tracer) else float(value)
 
 
 def _set(rate: jax.Array, multiplier: jax.Array, value: Any) -> tuple[Any, Any]:
@@ -135,11 +149,11 @@ def _set(rate: jax.Array, multiplier: jax.Array, value: Any) -> tuple[Any, Any]:
             "set_learning_rate: the schedule is at 0, which no factor can bring to "
             f"{value}; set it after the warm-up, or build the optimizer with another schedule"
         )
-    safe = jnp.where(constant, jnp.ones_like(rate), rate)
-    rescaled = multiplier * (value / safe)
+    new = jnp.full_like(rate, value)
+    rescaled = multiplier * (new / jnp.where(constant, jnp.ones_like(rate), rate))
     impossible = (rate == 0) & ~constant
     rescaled = jnp.where(impossible, jnp.full_like(rate, jnp.nan), rescaled)
-    return jnp.full_like(rate, value), jnp.where(constant, jnp.full_like(rate, value), rescaled)
+    return new, jnp.where(constant, new, rescaled)
 
 
 def _change(opt_state: Any, label: str | None, change: Callable) -> Any:
@@ -172,14 +186,14 @@ def _find(opt_state: Any) -> dict[str, dict[str, Any]]:
         raise ValueError("the state holds no learning rate of adaptax; was it made by tx.init?")
     labels = [_label(path) for path, _ in nodes]
     if len(set(labels)) < len(labels):
-        labels = [jax.tree_util.keystr(path) for path, _ in nodes]
+        labels = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in nodes]
     return {label: _fields(node) for label, (_, node) in zip(labels, nodes, strict=True)}
 
 
 def _is_rate(node: Any) -> bool:
     if isinstance(node, RateState):
         return True
-    return isinstance(node, dict) and set(node) == _FIELDS
+    return isinstance(node, Mapping) and set(node) == _FIELDS
 
 
 def _fields(node: Any) -> dict[str, Any]:
@@ -187,9 +201,17 @@ def _fields(node: Any) -> dict[str, Any]:
 
 
 def _label(path: tuple) -> str:
-    """The text keys on the way; fields of states have none, dicts of partitions and chains do."""
-    keys = [str(k.key) for k in path if isinstance(k, jax.tree_util.DictKey)]
-    return "/".join(k for k in keys if k not in ("rate", "inner_states")) or "learning_rate"
+    """The names of groups on the way: keys of partitions and named chains, not fields of states."""
+    labels, place = [], ""
+    for key in path:
+        name = str(getattr(key, "key", getattr(key, "name", "")))
+        # what follows inner_states is a label, whatever it is; elsewhere a number is a position
+        named = place == "inner_states" or not (name in _PLACES or name.isdecimal())
+        if isinstance(key, jax.tree_util.DictKey) and named:
+            labels.append(name)
+            name = ""
+        place = name
+    return "/".join(labels) or "learning_rate"
 
 
 def _value(leaf: Any) -> jax.Array:

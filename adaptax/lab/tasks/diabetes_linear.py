@@ -6,7 +6,23 @@ from typing import Any
 from adaptax.lab import data
 from adaptax.lab.tasks.base import R_SQUARED, Task, mean_squared_error
 
-RATES: dict[str, float] = {}
+# Found by: python -m adaptax.lab.search diabetes-linear
+RATES = {
+    "sgd": 0.05,
+    "adagrad": 0.5,
+    "adadelta": 5.0,
+    "rmsprop": 0.02,
+    "adam": 0.1,
+    "adamw": 0.1,
+    "adamax": 1.0,
+    "adamaxw": 1.0,
+    "nadam": 0.1,
+    "nadamw": 0.1,
+    "amsgrad": 1.0,
+    "radam": 0.5,
+    "adabelief": 0.02,
+    "yogi": 0.1,
+}
 
 
 def _load(data_dir: Path | None) -> data.Dataset:

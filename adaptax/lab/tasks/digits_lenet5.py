@@ -6,7 +6,23 @@ from typing import Any
 from adaptax.lab import data
 from adaptax.lab.tasks.base import ACCURACY, Task, cross_entropy
 
-RATES: dict[str, float] = {}
+# Found by: python -m adaptax.lab.search digits-lenet5 --epochs 20
+RATES = {
+    "sgd": 0.1,
+    "adagrad": 0.05,
+    "adadelta": 0.5,
+    "rmsprop": 0.001,
+    "adam": 0.002,
+    "adamw": 0.002,
+    "adamax": 0.01,
+    "adamaxw": 0.005,
+    "nadam": 0.002,
+    "nadamw": 0.002,
+    "amsgrad": 0.005,
+    "radam": 0.005,
+    "adabelief": 0.001,
+    "yogi": 0.002,
+}
 
 
 def _load(data_dir: Path | None) -> data.Dataset:

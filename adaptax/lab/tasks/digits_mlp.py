@@ -6,7 +6,23 @@ from typing import Any
 from adaptax.lab import data
 from adaptax.lab.tasks.base import ACCURACY, Task, cross_entropy
 
-RATES: dict[str, float] = {}
+# Found by: python -m adaptax.lab.search digits-mlp --epochs 20
+RATES = {
+    "sgd": 0.2,
+    "adagrad": 0.1,
+    "adadelta": 2.0,
+    "rmsprop": 0.005,
+    "adam": 0.005,
+    "adamw": 0.005,
+    "adamax": 0.01,
+    "adamaxw": 0.01,
+    "nadam": 0.005,
+    "nadamw": 0.005,
+    "amsgrad": 0.01,
+    "radam": 0.01,
+    "adabelief": 0.005,
+    "yogi": 0.005,
+}
 
 
 def _load(data_dir: Path | None) -> data.Dataset:

@@ -1,0 +1,175 @@
+"""Schedules as values: they print, compare, travel, agree with Optax's and run in an optimizer."""
+
+import copy
+import doctest
+import importlib
+import json
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import adaptax
+from adaptax.core import registry
+from adaptax.core.config import from_config, to_config
+from adaptax.core.text import parse
+from adaptax.rates.joins import join, piecewise, warmup, warmup_cosine
+from adaptax.rates.schedule import Schedule
+from adaptax.rates.schedules import (
+    constant,
+    cosine,
+    exponential,
+    inverse_time,
+    linear,
+    polynomial,
+    staircase,
+)
+
+VALUES = {
+    "constant(value=0.1)": constant(0.1),
+    "linear(start=0.1, end=0, steps=7)": linear(0.1, 0, 7),
+    "polynomial(start=0.1, end=-0.5, steps=7, power=2.5)": polynomial(0.1, -0.5, 7, 2.5),
+    "exponential(start=1e-30, decay_rate=0.5, steps=7, end=None)": exponential(1e-30, 0.5, 7),
+    "staircase(start=0.1, decay_rate=0.5, every=7)": staircase(0.1, 0.5, every=np.int64(7)),
+    "piecewise(values=(0.1, 0.5), boundaries=(7,))": piecewise([0.1, np.float64(0.5)], [7]),
+    "inverse_time(start=0.1, decay_rate=0.5, steps=7)": inverse_time(0.1, 0.5, 7),
+    "cosine(peak=0.1, steps=7, end=0.0)": cosine(0.1, 7),
+    "warmup(peak=0.1, steps=7, start=0.0)": warmup(0.1, 7),
+    "warmup_cosine(peak=0.1, warmup_steps=3, steps=7, start=0.0, end=0.0)": warmup_cosine(
+        0.1, 3, 7
+    ),
+    "join(schedules=(constant(value=0.5), constant(value=0.1)), boundaries=(3,))": join(
+        [constant(0.5), constant(0.1)], [3]
+    ),
+}
+
+
+def test_every_schedule_is_tried_here():
+    assert {text.partition("(")[0] for text in VALUES} == set(registry.names("schedule"))
+
+
+@pytest.mark.parametrize("text", VALUES)
+def test_a_schedule_prints_as_its_call_and_travels(text):
+    schedule = VALUES[text]
+    assert isinstance(schedule, Schedule)
+    assert repr(schedule) == text
+    ways = {
+        "text": parse(text),
+        "config": from_config(json.loads(json.dumps(to_config(schedule)))),
+        "pickle": pickle.loads(pickle.dumps(schedule)),
+        "copy": copy.deepcopy(schedule),
+    }
+    for way, other in ways.items():
+        assert other == schedule and hash(other) == hash(schedule), way
+        np.testing.assert_array_equal(other([0, 3, 9]), schedule([0, 3, 9]), err_msg=way)
+
+
+def test_different_schedules_differ():
+    assert len(set(VALUES.values())) == len(VALUES)
+    assert cosine(0.1, 7) != cosine(0.1, 8)
+    assert cosine(0.1, 7) != warmup(0.1, 7)
+
+
+def test_an_equal_schedule_is_the_same_static_argument():
+    traced = []
+
+    def ask(schedule, k):
+        traced.append(schedule)
+        return schedule(k)
+
+    asked = jax.jit(ask, static_argnums=0)
+    assert asked(cosine(0.1, 7), 3) == asked(cosine(0.1, 7), 3) == cosine(0.1, 7)(3)
+    assert len(traced) == 1
+
+
+def test_table():
+    assert warmup_cosine(0.1, 2, 4).table(range(5)).splitlines() == [
+        "step  value",
+        "   0  0",
+        "   1  0.05",
+        "   2  0.1",
+        "   3  0.05",
+        "   4  0",
+    ]
+
+
+AGREE = [
+    (constant(0.1), optax.constant_schedule(0.1)),
+    (linear(0.1, 0.02, 50), optax.linear_schedule(0.1, 0.02, 50)),
+    (polynomial(0.1, 0.02, 50, 1.5), optax.polynomial_schedule(0.1, 0.02, 1.5, 50)),
+    (exponential(0.1, 0.5, 20), optax.exponential_decay(0.1, 20, 0.5)),
+    (exponential(0.1, 0.5, 20, 0.02), optax.exponential_decay(0.1, 20, 0.5, end_value=0.02)),
+    (exponential(0.1, 2, 20, 0.3), optax.exponential_decay(0.1, 20, 2.0, end_value=0.3)),
+    (staircase(0.1, 0.5, 20), optax.exponential_decay(0.1, 20, 0.5, staircase=True)),
+    (
+        piecewise([0.1, 0.05, 0.01], [20, 30]),
+        optax.piecewise_constant_schedule(0.1, {20: 0.5, 30: 0.2}),
+    ),
+    (cosine(0.1, 50), optax.cosine_decay_schedule(0.1, 50)),
+    (cosine(0.1, 50, 0.02), optax.cosine_decay_schedule(0.1, 50, alpha=0.2)),
+    (warmup(0.1, 50, 0.02), optax.warmup_constant_schedule(0.02, 0.1, 50)),
+    (
+        warmup_cosine(0.1, 20, 50, 0.01, 0.02),
+        optax.warmup_cosine_decay_schedule(0.01, 0.1, 20, 50, 0.02),
+    ),
+    (
+        join([warmup(0.1, 20), linear(0.3, 0.1, 9)], [20]),
+        optax.join_schedules(
+            [optax.linear_schedule(0.0, 0.1, 20), optax.linear_schedule(0.3, 0.1, 9)], [20]
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), AGREE, ids=[str(ours) for ours, _ in AGREE])
+def test_agrees_with_optax(ours, theirs):
+    steps = jnp.arange(120, dtype=jnp.int32)
+    with jax.numpy_dtype_promotion("standard"):
+        expected = jnp.broadcast_to(jax.vmap(theirs)(steps), steps.shape)
+    # Optax's cosine cancels near its end: there the error is that of the highest value.
+    np.testing.assert_allclose(ours(steps), expected, rtol=1e-5, atol=1e-8)
+
+
+def test_join_takes_functions_from_elsewhere():
+    parts = [optax.linear_schedule(0.0, 0.1, 10), lambda k: 0.5, lambda k: k * 2, cosine(0.1, 10)]
+    joined = join(parts, [10, 20, 30])
+    got = joined([0, 5, 9, 10, 19, 20, 29, 30, 35, 40])
+    np.testing.assert_allclose(got, [0, 0.05, 0.09, 0.5, 0.5, 0, 18, 0.1, 0.05, 0], rtol=1e-6)
+    assert got.dtype == jnp.float32 and not got.weak_type
+    assert joined == join(parts, [10, 20, 30])
+    with pytest.raises(TypeError, match=r"join\(schedules=\.\.\.\)"):
+        to_config(joined)
+
+
+def test_join_of_numbers_of_another_dtype(x64):
+    joined = join([lambda k: jnp.float32(0.5), constant(0.1)], [10])
+    assert joined(3).dtype == jnp.float64 and joined(3) == 0.5
+    assert joined(10) == 0.1
+
+
+def test_joins_nest():
+    inner = join([warmup(0.1, 4), constant(0.2)], [6])
+    outer = join([constant(0.5), inner], [10])
+    np.testing.assert_array_equal(outer(np.arange(10, 20)), inner(np.arange(10)))
+
+
+def test_a_schedule_drives_an_optimizer():
+    schedule = warmup_cosine(0.1, 2, 6)
+    tx = optax.sgd(schedule)
+    state = tx.init(jnp.zeros(()))
+    update = jax.jit(tx.update)
+    for k in range(8):
+        change, state = update(jnp.ones(()), state)
+        assert change == -schedule(k)
+
+
+@pytest.mark.parametrize("name", ["schedule", "schedules", "joins"])
+def test_the_examples_run(name, monkeypatch):
+    for schedule in registry.names("schedule"):
+        monkeypatch.setattr(adaptax, schedule, registry.lookup(schedule), raising=False)
+    module = importlib.import_module(f"adaptax.rates.{name}")
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed
