@@ -3,12 +3,13 @@
 Run: python examples/equinox_loop.py (needs Equinox, and scikit-learn for the digits).
 """
 
-import adaptax
 import equinox as eqx
 import jax
 import numpy as np
 import optax
 from sklearn.datasets import load_digits
+
+import adaptax
 
 EPOCHS, BATCH = 10, 128
 

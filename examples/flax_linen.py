@@ -6,14 +6,15 @@ Run: python examples/flax_linen.py (needs Flax, and scikit-learn for the data th
 
 from typing import Any
 
-import adaptax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from adaptax.flax import TrainState
 from sklearn.datasets import load_diabetes
+
+import adaptax
+from adaptax.flax import TrainState
 
 STEPS = 400
 
@@ -53,7 +54,7 @@ def main():
     x, y = data()
     model = Network()
     variables = model.init(jax.random.key(0), x)
-    plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=5, rtol=1e-3)
+    plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=3, rtol=1e-3)
     state = State.create(
         apply_fn=model.apply,
         params=variables["params"],

@@ -3,12 +3,13 @@
 Run: python examples/flax_nnx.py (needs Flax, and scikit-learn for the digits that come with it).
 """
 
-import adaptax
 import jax
 import numpy as np
 import optax
 from flax import nnx
 from sklearn.datasets import load_digits
+
+import adaptax
 
 EPOCHS, BATCH = 15, 128
 

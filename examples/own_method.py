@@ -5,13 +5,14 @@ Run: python examples/own_method.py (needs scikit-learn for the digits that come 
 
 import functools
 
-import adaptax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
 from sklearn.datasets import load_digits
+
+import adaptax
 
 STEPS, BATCH = 200, 128
 

@@ -5,12 +5,13 @@ Run: python examples/plain_loop.py (needs scikit-learn for the digits that come 
 
 import functools
 
-import adaptax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from sklearn.datasets import load_digits
+
+import adaptax
 
 EPOCHS, BATCH = 15, 128
 

@@ -1,15 +1,15 @@
-"""A whole training as one compiled program: `lax.scan` over the steps, the rate read from the state.
+"""A whole training as one compiled program: `lax.scan` over the steps, rates read from the state.
 
 Run: python examples/scan_training.py (needs scikit-learn for the digits that come with it).
 """
 
-import adaptax
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
 from sklearn.datasets import load_digits
+
+import adaptax
 
 STEPS, BATCH = 300, 128
 

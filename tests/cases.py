@@ -5,6 +5,7 @@ with the reason.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,10 @@ class Case:
     def id(self) -> str:
         shown = ",".join(f"{k}={v}" for k, v in self.kwargs.items())
         return f"{self.name}({shown})"
+
+    @property
+    def argument_names(self) -> list[str]:
+        return list(inspect.signature(getattr(adaptax, self.name)).parameters)
 
     def make(self, learning_rate: Any = 1.0, **more: Any) -> adaptax.Transformation:
         return getattr(adaptax, self.name)(learning_rate, **{**self.kwargs, **more})

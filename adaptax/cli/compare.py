@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
             _print(arguments, found)
         status = _write(arguments, found, folder)
     if found.interrupted:
-        kept = f"{len(found.runs)} finished runs kept" if found.runs else "no run had finished"
+        kept = f"finished runs kept: {len(found.runs)}" if found.runs else "no run had finished"
         say("interrupted", kept)
         return INTERRUPTED
     return status

@@ -5,6 +5,7 @@ libraries are imported inside `run`, so that `adaptax list` and `--help` start a
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -12,11 +13,12 @@ from importlib import metadata
 from types import ModuleType
 from typing import NoReturn
 
-from adaptax.cli import compare, listing
+from adaptax.cli import bench, compare, listing
 from adaptax.cli.refusal import ERROR, OK, Refused, say
 
 COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
+    "bench": bench,
     "list": listing,
 }
 
@@ -77,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # "±" on an ASCII terminal is no reason to stop
     try:
         arguments = parser().parse_args(argv)

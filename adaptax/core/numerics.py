@@ -81,11 +81,16 @@ def quotient(top: jax.Array, divisor: jax.Array, positive: bool) -> jax.Array:
     return jnp.where(zero, jnp.zeros_like(top), top / jnp.where(zero, jnp.ones_like(top), divisor))
 
 
+def is_positive(eps: Any) -> bool:
+    """Whether a plain ε survives in float32; a traced one may be zero."""
+    return isinstance(eps, float) and eps > 1e-25
+
+
 @jax.custom_jvp
 def norm(leaves: Sequence[jax.Array]) -> jax.Array:
     """‖(x₁, x₂, …)‖₂ of real arrays as a float32 (or wider) scalar, finite for any finite input.
 
-    One pass over the data: the sum of squares is taken as it is, and only if it overflows or
+    A norm beyond the largest number is the largest number. One pass over the data: the sum of squares is taken as it is, and only if it overflows or
     loses its small terms is it taken again with the data scaled by a power of two. The loop holds
     one copy of the sum, where a branch would hold two (equations and compile time per leaf).
     """
@@ -104,7 +109,8 @@ def norm(leaves: Sequence[jax.Array]) -> jax.Array:
 
     start = (jnp.ones((), dtype), jnp.zeros((), dtype), jnp.ones((), bool), jnp.ones((), bool))
     scale, total, _, _ = lax.while_loop(lambda carry: carry[3], attempt, start)
-    return jnp.sqrt(total) / scale
+    size = jnp.sqrt(total) / scale
+    return jnp.where(jnp.isfinite(total), jnp.minimum(size, most), size)
 
 
 @norm.defjvp

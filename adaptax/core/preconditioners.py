@@ -43,7 +43,7 @@ def _divide_by_root(
         owner, "root", lambda: (_root(own) / correction, _product(eps, _root(own)), _product(inside, own))
     )
     divisor = plus(jnp.sqrt(plus(mean, under)), term)
-    return numerics.quotient(top, divisor, _is_positive(eps) or _is_positive(inside)), gain
+    return numerics.quotient(top, divisor, numerics.is_positive(eps) or numerics.is_positive(inside)), gain
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -53,11 +53,6 @@ def _product(a: Any, b: Any) -> Any:
 
 def _root(x: Any) -> Any:
     return x**0.5 if isinstance(x, float) else jnp.sqrt(x)
-
-
-def _is_positive(eps: Any) -> bool:
-    """Whether a plain ε survives in float32; a traced one may be zero."""
-    return isinstance(eps, float) and eps > 1e-25
 
 
 @registered
@@ -151,7 +146,7 @@ class Infinity:
     ) -> Divided:
         divisor = self.accumulator.read(kept, g, step)
         gain = step.once(self, "gain", lambda: 1.0 / correction)
-        return numerics.quotient(top, divisor, _is_positive(step.number(self.eps))), gain
+        return numerics.quotient(top, divisor, numerics.is_positive(step.number(self.eps))), gain
 
 
 @registered

@@ -164,7 +164,8 @@ class Largest(Wrapped):
         correction = self.inner.correction(step)
         reading = self.inner.read(inside, x, step)
         if not isinstance(correction, float):
-            reading = reading / correction.astype(reading.dtype)
+            most = float(jnp.finfo(reading.dtype).max)
+            reading = jnp.minimum(reading / correction.astype(reading.dtype), most)
         return (*inside, jnp.maximum(largest, reading))
 
     def read(self, kept: Kept, x: jax.Array, step: Step) -> jax.Array:

@@ -1,5 +1,7 @@
 """Experiments: compare optimizers on a real task, offline, in one call or one command.
 
+Example::
+
     from adaptax import lab
 
     found = lab.compare("digits-lenet5", ["sgd", "adam", "nadam"])

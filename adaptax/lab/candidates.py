@@ -1,6 +1,7 @@
 """From what a user names to what the runner trains: optimizers by text, value or dict."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -112,17 +113,23 @@ def _read_rate(learning_rate: Any) -> Any:
 
 
 def _from_text(task: Task, given: str, rate: Any, label: str | None) -> Candidate:
+    _check_name(given)
     name, args, kwargs = calls.call(given)
-    kind = registry.kind(name)
-    if kind not in ("optimizer", "transformation"):
-        raise ValueError(
-            f"{given!r}: {name!r} is a {kind}, not an optimizer; "
-            + registry.nearest(name, registry.names("optimizer"))
-        )
-    if kind == "optimizer" and not args and "learning_rate" not in kwargs:
+    if registry.kind(name) == "optimizer" and not args and "learning_rate" not in kwargs:
         kwargs = {"learning_rate": _default_rate(task, name, rate), **kwargs}
     made = registry.lookup(name)(*args, **kwargs)
     return _from_value(made, label or given)
+
+
+def _check_name(given: str) -> None:
+    """Refuse a call of anything but an optimizer or a transformation, with the nearest names."""
+    start = re.match(r"\w+", given)
+    optimizers = registry.names("optimizer")
+    if start is None or start[0] in (*optimizers, *registry.names("transformation")):
+        return  # what is no call at all is refused where it is read
+    raise ValueError(
+        f"unknown optimizer {start[0]!r} in {given!r}; {registry.nearest(start[0], optimizers)}"
+    )
 
 
 def _default_rate(task: Task, name: str, rate: Any) -> Any:

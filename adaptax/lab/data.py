@@ -151,8 +151,8 @@ def digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     inputs, targets = load_digits(return_X_y=True)
-    images = inputs.reshape(-1, 8, 8, 1).astype(np.uint8)
-    return Dataset(Arrays(images, targets.astype(np.int32)))
+    images = np.asarray(inputs, np.uint8).reshape(-1, 8, 8, 1)
+    return Dataset(Arrays(images, np.asarray(targets, np.int32)))
 
 
 def diabetes() -> Dataset:
@@ -163,5 +163,5 @@ def diabetes() -> Dataset:
     from sklearn.datasets import load_diabetes
 
     inputs, targets = load_diabetes(return_X_y=True, scaled=False)
-    table = Arrays(inputs.astype(np.float32), targets.astype(np.float32))
+    table = Arrays(np.asarray(inputs, np.float32), np.asarray(targets, np.float32))
     return Dataset(table, per="feature", scale_targets=True)

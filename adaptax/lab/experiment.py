@@ -1,5 +1,7 @@
 """A comparison from start to end: prepare (all that can be refused), run, write.
 
+Example::
+
     plan = prepare("digits-mlp", ["adam", "nadam"], seeds=3)
     found = run(plan)
 """
@@ -13,7 +15,7 @@ import warnings
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import jax
 import numpy as np
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "adaptax")
 SEED_LIMIT = 2**32
+LARGEST_COUNT = 10_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,22 +98,22 @@ def prepare(
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    counted = isinstance(seeds, int | np.integer) and not isinstance(seeds, bool)
-    if counted and not 1 <= seeds <= 10_000:
-        raise ValueError(f"seeds={seeds!r}: a count from 1 to 10,000, or a list such as [0, 1, 2]")
-    try:
-        numbers = tuple(range(seeds)) if counted else tuple(seeds)  # type: ignore[arg-type]
-    except TypeError:
-        numbers = (None,)
-    for seed in numbers:
-        whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
-        if not whole or not 0 <= seed < SEED_LIMIT:
-            raise ValueError(
-                f"seeds={seeds!r}: a count, or whole numbers from 0 to {SEED_LIMIT - 1:,}"
-            )
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ValueError(f"seeds={seeds!r}: at least one, and each only once")
+    if _is_whole(seeds):
+        if not 1 <= seeds <= LARGEST_COUNT:
+            raise ValueError(f"seeds={seeds!r}: a count from 1 to {LARGEST_COUNT:,} is needed")
+        return tuple(range(seeds))
+    numbers = tuple(seeds) if isinstance(seeds, Iterable) else ()
+    if not numbers or not all(_is_whole(seed) and 0 <= seed < SEED_LIMIT for seed in numbers):
+        raise ValueError(
+            f"seeds={seeds!r}: a count, or at least one whole number from 0 to {SEED_LIMIT - 1:,}"
+        )
+    if len(set(numbers)) < len(numbers):
+        raise ValueError(f"seeds={seeds!r}: each may be given only once")
     return tuple(int(seed) for seed in numbers)
+
+
+def _is_whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def run(plan: Plan, progress: Progress | None = None) -> Comparison:
@@ -141,9 +144,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Comparison:
     )
 
 
-def _run_all(
-    plan: Plan, progress: Progress, entries: dict[str, Entry], runs: list[Run]
-) -> None:
+def _run_all(plan: Plan, progress: Progress, entries: dict[str, Entry], runs: list[Run]) -> None:
     """Fill `entries` and `runs` as results come, so that an interruption keeps them."""
     from adaptax.lab import report, runner
 

@@ -69,23 +69,31 @@ def claim(path: str | os.PathLike, force: bool = False) -> Folder:
       OSError: it cannot be made or written to.
     """
     place = Path(path)
+    made = _make(place)
+    if not made and not place.is_dir():
+        raise NotADirectoryError(
+            f"output={text.quoted(place)} is a file; name a folder that may be created"
+        )
+    if not made and not force:
+        _check_empty(place)
+    return _claim(place, made, force)
+
+
+def _check_empty(path: Path) -> None:
     try:
-        made = _make(place)
-        if not made and not place.is_dir():
-            raise NotADirectoryError(
-                f"output={text.quoted(place)} is a file; name a folder that may be created"
-            )
-        used = None if made else next((p.name for p in place.iterdir()), None)
-    except ValueError as error:  # a NUL character
-        raise ValueError(f"output={text.quoted(place)}: {error}") from None
-    except PermissionError as error:
-        raise _unusable(place, error) from None
-    if used is not None and not force:
+        found = {each.name for each in path.iterdir()}
+    except OSError as error:
+        raise _unusable(path, error) from None
+    if CLAIM in found:
         raise FileExistsError(
-            f"output={text.quoted(place)} is not empty (it holds {text.quoted(used)}); choose "
+            f"output={text.quoted(path)} is in use by another process; choose another folder, or, "
+            "if that process was killed, pass --force (force=True)"
+        )
+    if found:
+        raise FileExistsError(
+            f"output={text.quoted(path)} is not empty (it holds {text.quoted(min(found))}); choose "
             "another folder, or pass --force (force=True) to replace the results in it"
         )
-    return _claim(place, made, force)
 
 
 def _make(path: Path) -> bool:
@@ -99,6 +107,8 @@ def _make(path: Path) -> bool:
         raise NotADirectoryError(
             f"output={text.quoted(path)}: {text.quoted(path.parent)} is a file"
         ) from None
+    except ValueError as error:  # a NUL character
+        raise ValueError(f"output={text.quoted(path)}: {error}") from None
     except OSError as error:
         raise _unusable(path, error) from None
     return True

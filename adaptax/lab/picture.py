@@ -54,35 +54,45 @@ def _figure(comparison: Comparison) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    task = comparison.task
-    below = 0.32 * math.ceil(len(comparison.optimizers) / 3)
-    figure = Figure(figsize=(11, 4.8 + below), layout="constrained")
+    task, count = comparison.task, len(comparison.optimizers)
+    labels = [text.drawable(_legend(each.label, each.rate)) for each in comparison.optimizers]
+    columns = max(1, min(3, 110 // max(map(len, labels), default=1)))
+    figure = Figure(figsize=(11, 4.8 + 0.25 * math.ceil(count / columns)), layout="constrained")
     FigureCanvasAgg(figure)
     loss_axes, metric_axes = figure.subplots(1, 2)
-    styles = itertools.cycle(zip(itertools.cycle(COLOURS), itertools.cycle(MARKERS), strict=False))
-    handles, labels = [], []
-    for number, (entry, (colour, marker)) in enumerate(
-        zip(comparison.optimizers, styles, strict=False)
-    ):
-        dashes = DASHES[(number + number // len(COLOURS)) % len(DASHES)]
-        style = {"color": colour, "marker": marker, "linestyle": dashes}
-        runs = comparison.of(entry.label)
+    handles = []
+    for number, entry in enumerate(comparison.optimizers):
+        style, runs = _style(number, count), comparison.of(entry.label)
         _curve(loss_axes, style, [_losses(run) for run in runs], runs)
-        line = _curve(metric_axes, style, [_metric(run) for run in runs], runs)
-        handles.append(line)
-        labels.append(text.drawable(_legend(entry.label, entry.rate)))
+        handles.append(_curve(metric_axes, style, [_metric(run) for run in runs], runs))
     _label(loss_axes, "training loss (mean of an epoch)", "training loss")
     _label(metric_axes, f"test {task.metric}", f"test {task.metric}")
     _scale_loss(loss_axes)
     _scale_metric(metric_axes, comparison)
     metric_axes.axhline(task.target, color="0.5", linewidth=0.8, zorder=0)
     metric_axes.annotate(
-        text.drawable(goal(task)), (0.995, task.target), xycoords=("axes fraction", "data"),
-        ha="right", va="bottom", fontsize="small", color="0.35",
+        text.drawable(goal(task)),
+        (0.995, task.target),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="bottom",
+        fontsize="small",
+        color="0.35",
     )
     figure.suptitle(text.drawable(f"{task.name}: {task.description}"), fontsize="medium")
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, max(1, len(labels))))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
+
+
+def _style(number: int, count: int) -> dict[str, Any]:
+    """Colour, dashes and marker of one optimizer: no two of the first 35 agree in all three."""
+    turn = number // len(COLOURS)
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": DASHES[(number + turn) % len(DASHES)],
+        "marker": MARKERS[(number + turn) % len(MARKERS)],
+        "places": number / count,  # apart, so that markers of close curves do not meet
+    }
 
 
 def _legend(label: str, rate: str) -> str:
@@ -112,8 +122,10 @@ def _curve(
     steps = whole[0][0] if whole else []
     values = np.array([curve[1] for curve in whole]) if whole else np.empty((0, 0))
     every = max(1, len(steps) // 8)
+    drawn = {name: style[name] for name in ("color", "linestyle", "marker")}
+    marks = (int(style["places"] * every), every)
     mean = values.mean(axis=0) if whole else []
-    (line,) = axes.plot(steps, mean, **style, linewidth=1.6, markersize=4.5, markevery=every)
+    (line,) = axes.plot(steps, mean, **drawn, linewidth=1.6, markersize=4.5, markevery=marks)
     if len(whole) > 1:
         axes.fill_between(
             steps, values.min(axis=0), values.max(axis=0), color=style["color"], alpha=0.18, lw=0
@@ -140,11 +152,13 @@ def _label(axes: Any, what: str, title: str) -> None:
 def _scale_loss(axes: Any) -> None:
     drawn = [y for line in axes.get_lines() for y in line.get_ydata() if y > 0]
     if drawn:
-        from matplotlib.ticker import LogFormatter
+        from matplotlib.ticker import FuncFormatter, NullFormatter
 
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(LogFormatter())  # 0.05, not 5 x 10^-2
-        axes.yaxis.set_minor_formatter(LogFormatter())
+        low, high = axes.get_ylim()
+        plain = FuncFormatter(lambda value, position: f"{value:g}")
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
 
 
 def _scale_metric(axes: Any, comparison: Comparison) -> None:

@@ -4,12 +4,14 @@ import dataclasses
 import io
 import math
 import statistics
+import textwrap
 
 from adaptax.lab import text
 from adaptax.lab.progress import number, score
 from adaptax.lab.results import Comparison, Entry, Run, Setting
 
-WIDEST = 400  # characters; wide enough that nothing wraps
+WIDEST = 400  # characters; wide enough that no cell wraps
+PROSE = 100  # characters in a line of words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +74,15 @@ def table(comparison: Comparison, width: int | None = None) -> str:
     console = Console(
         file=stream, width=width or WIDEST, color_system=None, force_terminal=False, highlight=False
     )
-    for part in (Text(heading(comparison)), _grid(comparison), Text(_footnote(comparison))):
-        console.print(part)
+    prose = min(width or PROSE, PROSE)
+    console.print(Text(_wrapped(heading(comparison), prose)))
+    console.print(_grid(comparison))
+    console.print(Text(_wrapped(_footnote(comparison), prose)))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def _wrapped(prose: str, width: int) -> str:
+    return "\n".join(textwrap.fill(line, width) for line in prose.splitlines())
 
 
 def heading(comparison: Comparison) -> str:
@@ -82,7 +90,7 @@ def heading(comparison: Comparison) -> str:
     seeds = ", ".join(map(str, comparison.seeds))
     line = (
         f"{text.printable(task.name)}: {text.printable(task.description)}\n"
-        f"{task.epochs} epochs, batch size {task.batch_size}, {task.train_examples:,} training and "
+        f"epochs {task.epochs}, batch size {task.batch_size}, {task.train_examples:,} training and "
         f"{task.test_examples:,} test examples, seeds {seeds}"
     )
     if comparison.interrupted:
@@ -97,18 +105,18 @@ def _grid(comparison: Comparison) -> object:
     from rich.text import Text
 
     task = comparison.task
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     grid.add_column("optimizer", overflow="fold")
     grid.add_column("rate", overflow="fold")
     columns = (
-        f"test {task.metric}",
-        "train loss",
-        f"steps to {goal(task)}",
+        f"test\n{task.metric}",
+        "train\nloss",
+        f"steps to\n{goal(task)}",
         "seconds",
-        "state bytes\n/ parameter",
+        "bytes per\nparameter",
     )
     for column in columns:
-        grid.add_column(column, justify="right")
+        grid.add_column(column, justify="right", no_wrap=True)
     for entry in comparison.optimizers:
         runs = comparison.of(entry.label)
         name, rate = text.printable(entry.label), text.printable(entry.rate)
@@ -146,8 +154,9 @@ def _finals(task: Setting, found: Summary) -> str:
         lines[0] += unit
     if found.diverged:
         of = len(found.diverged) + len(found.finals)
-        share = f" ({len(found.diverged)} of {of} runs)" if of > 1 else ""
-        lines.append(f"diverged at step {min(found.diverged)}{share}")
+        lines.append(f"diverged at step {min(found.diverged)}")
+        if of > 1:
+            lines.append(f"({len(found.diverged)} of {of} runs)")
     return "\n".join(lines)
 
 
@@ -164,7 +173,7 @@ def _footnote(comparison: Comparison) -> str:
     accuracy = "mean ± standard deviation over the seeds" if several else "one seed"
     median = "median of the evaluations, one an epoch" if several else "one evaluation an epoch"
     return (
-        f"test {comparison.task.metric}: {accuracy}, after the last step; train loss: mean of the\n"
-        f"last epoch; steps: {median}; seconds: training steps of one\n"
-        "run, without compiling and testing"
+        f"test {comparison.task.metric}: {accuracy}, after the last step; train loss: mean of the "
+        f"last epoch; steps: {median}; seconds: training steps of one run, without compiling and "
+        "testing; bytes: of optimizer state"
     )

@@ -165,9 +165,8 @@ def sizes(carry: Carry) -> tuple[int, int]:
 
 
 def on_device(split: data.Split) -> OnDevice:
-    return jax.device_put(
-        OnDevice(split.train.inputs, split.train.targets, split.mean, split.deviation)
-    )
+    parts = (split.train.inputs, split.train.targets, split.mean, split.deviation)
+    return OnDevice(*map(jax.device_put, parts))
 
 
 def make_evaluation(task: Task) -> Callable[[Carry, data.Split], float]:

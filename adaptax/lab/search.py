@@ -3,18 +3,20 @@
     python -m adaptax.lab.search digits-lenet5
 
 trains every optimizer with every rate of a grid on part of the training examples and prints, for
-each, the rate with the lowest validation loss, its neighbours on the grid taken into account. Seeds are not those that comparisons report by
-default, and the test examples of a seed are never looked at. Where a task draws its test examples
-by seed, an example may be tested on under another seed; a grid of this coarseness learns nothing
-from that.
+each, the rate with the lowest validation loss, its neighbours on the grid taken into account. Seeds
+are not those that comparisons report by default, and the test examples of a seed are never looked
+at. Where a task draws its test examples by seed, an example may be tested on under another seed; a
+grid of this coarseness learns nothing from that.
 """
 
 import argparse
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from adaptax.core import registry
@@ -92,21 +94,25 @@ def best(tried: Sequence[Tried]) -> float:
     """The rate whose loss, averaged with those of its neighbours on the grid, is lowest.
 
     The neighbours keep the choice away from rates beside which training breaks down, and from a
-    loss that is low by luck. The two ends of the grid have one neighbour.
+    loss that is low by luck. An end of the grid stands in for the neighbour that it lacks. Of rates
+    within one per cent of the lowest the smallest is taken.
     """
-
-    def around(i: int) -> float:
-        loss = statistics.fmean(each.loss for each in tried[max(0, i - 1) : i + 2])
-        return loss if loss < float("inf") else float("inf")
-
-    return tried[min(range(len(tried)), key=around)].rate
+    losses = [tried[0].loss, *(each.loss for each in tried), tried[-1].loss]
+    around = [statistics.fmean(losses[i : i + 3]) for i in range(len(tried))]
+    finite = [loss for loss in around if math.isfinite(loss)]
+    if not finite:
+        return min(tried, key=lambda each: each.rate).rate
+    near = (
+        each.rate for each, loss in zip(tried, around, strict=True) if loss <= 1.01 * min(finite)
+    )
+    return min(near)
 
 
 def _mean_loss(task: Task) -> Metric:
     """The task's own loss on held-out examples: finer than an accuracy of few examples."""
 
     def score(outputs: np.ndarray, targets: np.ndarray) -> float:
-        return float(task.loss(outputs, targets))
+        return float(task.loss(jnp.asarray(outputs), jnp.asarray(targets)))
 
     return Metric("validation loss", score, higher_is_better=False)
 

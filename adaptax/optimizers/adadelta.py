@@ -54,7 +54,9 @@ def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> Transformation:
         own = step.number(eps)
         (squares,) = mean.absorb((squares,), numerics.absolute_square(wide), step)
         ratio = numerics.quotient(
-            jnp.sqrt(numerics.plus(steps, own)), jnp.sqrt(numerics.plus(squares, own)), eps != 0
+            jnp.sqrt(numerics.plus(steps, own)),
+            jnp.sqrt(numerics.plus(squares, own)),
+            numerics.is_positive(own),
         )
         direction = wide * ratio.astype(wide.dtype)
         (steps,) = mean.absorb((steps,), numerics.absolute_square(direction), step)
@@ -108,7 +110,5 @@ def adadelta(
         >>> import adaptax
         >>> tx = adaptax.adadelta(1.0, rho=0.95)
     """
-    direction = scale_by_adadelta(rho, eps)
-    if callable(weight_decay) or not isinstance(weight_decay, int | float) or weight_decay > 0:
-        direction = chain(l2_penalty(weight_decay, weight_decay_mask), direction)
-    return descend(direction, learning_rate)
+    penalty = l2_penalty(weight_decay, weight_decay_mask)
+    return descend(chain(penalty, scale_by_adadelta(rho, eps)), learning_rate)

@@ -110,7 +110,8 @@ def line(start: Any, end: Any, steps: int) -> Callable[[Any, Any], jax.Array]:
     """From `start` to `end`; `end` at once where there are no steps."""
     if steps == 0:
         return level(end)
-    if isinstance(start, float) and isinstance(end, float) and start * end < 0:
+    known_ends = isinstance(start, float) and isinstance(end, float)
+    if known_ends and min(start, end) < 0 < max(start, end):
         return _crossing(start, end, steps)
 
     def at(k: jax.Array, dtype: Any) -> jax.Array:
@@ -175,17 +176,14 @@ class Split:
         return Split(self.whole + other.whole, self.high + other.high, self.low + other.low + low)
 
     def power(self, scale: Any, dtype: Any) -> jax.Array:
-        """scale · 2^exponent; 0 or infinite only where the product itself is."""
-        frexp = math.frexp if isinstance(scale, float) else jnp.frexp
-        mantissa, own = frexp(scale)
+        """scale · 2^exponent, the power in two factors: one would overflow before the product."""
         carry = jnp.round(self.high + self.low)
         fraction = (self.high - carry) + self.low
         info = jnp.finfo(dtype)
-        exponent = self.whole + carry.astype(np.int32) + own
+        exponent = self.whole + carry.astype(np.int32)
         exponent = jnp.clip(exponent, 2 * int(info.minexp), 2 * (int(info.maxexp) - 1))
         half = exponent >> 1
-        value = mantissa * jnp.exp2(fraction) * _two_to(half, dtype)
-        return value * _two_to(exponent - half, dtype)
+        return scale * _two_to(half, dtype) * jnp.exp2(fraction) * _two_to(exponent - half, dtype)
 
 
 def _two_to(exponent: jax.Array, dtype: Any) -> jax.Array:

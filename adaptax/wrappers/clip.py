@@ -46,7 +46,8 @@ def clip_by_global_norm(max_norm: Any) -> Transformation:
     """Clip the whole tree: g ← g · min(1, c/‖g‖₂), one multiplication by one scalar.
 
     The norm costs one pass over the gradients; it neither overflows nor loses small gradients, in
-    any dtype. Zero gradients stay zero, also for c = 0. If the norm is not finite, because an entry
+    any dtype. Zero gradients stay zero, also for c = 0; a norm above 8e37·c, where c/‖g‖ leaves the
+    normal float32 numbers, gives zero. If the norm is not finite, because an entry
     is NaN or infinite, the gradients pass unchanged: one bad leaf does not spoil the others, and
     nothing hides it.
 

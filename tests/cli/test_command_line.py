@@ -55,7 +55,7 @@ def test_a_comparison_from_words_to_files(capsys, tmp_path):
     assert [entry.label for entry in found.optimizers] == ["adam", "sgd(0.1)"]
     assert found.seeds == (0, 1) and len(found.runs) == 4
     lines = err.splitlines()
-    assert lines[0] == "comparing 2 optimizers x 2 seeds, 22 steps each"
+    assert lines[0] == "optimizers: 2, seeds: 2, steps of a run: 22"
     assert lines[1].startswith("[1/4] adam seed 0: accuracy ")
     assert lines[-1] == "wrote results.json and curves.png to found"
     assert "\x1b" not in out + err
@@ -67,14 +67,14 @@ def test_json_alone_on_standard_output(capsys):
     out, err = capsys.readouterr()
     content = json.loads(out)
     assert content["seeds"] == [5] and len(content["runs"]) == 1
-    assert "comparing 1 optimizers" in err
+    assert "optimizers: 1, seeds: 1" in err
     (folder,) = os.listdir("runs")
     assert folder.startswith("compare-digits-mlp-20")
     assert lab.Comparison.load(f"runs/{folder}") == lab.Comparison.from_json(out)
 
 
 def test_quiet_shows_the_table_alone_and_the_curves_are_the_same(capsys):
-    words = [*QUICK, "--optimizers", "adam dropped=1".split()[0], "--seeds", "1"]
+    words = [*QUICK, "--optimizers", "sgd", "--seeds", "1"]
     assert main([*words, "--quiet", "--output", "quiet"]) == 0
     out, err = capsys.readouterr()
     assert err == "" and out == lab.Comparison.load("quiet").table()
@@ -84,7 +84,7 @@ def test_quiet_shows_the_table_alone_and_the_curves_are_the_same(capsys):
 
 
 def test_a_rate_and_a_schedule_for_all(capsys):
-    words = [*QUICK, "--quiet", "--optimizers", "adam", "--seeds", "1"]
+    words = [*QUICK, "--quiet", "--optimizers", "sgd", "--seeds", "1"]
     assert main([*words, "--learning-rate", "0.25", "--output", "number"]) == 0
     assert main([*words, "--learning-rate", "cosine(0.25, 22)", "--output", "schedule"]) == 0
     assert lab.Comparison.load("number").optimizers[0].rate == "0.25"
@@ -96,7 +96,7 @@ def test_a_rate_and_a_schedule_for_all(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "no command given; choose from compare, list"),
+        ([], "no command given; choose from compare, "),
         (["comprae"], "invalid choice: 'comprae'"),
         (["compare", "--epoch", "1"], "unrecognized arguments: --epoch 1"),
         (["compare", "--epochs", "many"], "argument --epochs: 'many' is not a whole number"),
@@ -104,23 +104,28 @@ def test_a_rate_and_a_schedule_for_all(capsys):
         (["compare", "--batch-size", "2000"], "batch_size=2000"),
         (["compare", "--seeds", "0"], "seeds=0"),
         (["compare", "--seeds", "1,x"], "argument --seeds: 'x' is not a whole number"),
-        (["compare", "--seeds", "1,1"], "each only once"),
+        (["compare", "--seeds", "1,1"], "only once"),
         (["compare", "--task", "digit-mlp"], "unknown task 'digit-mlp'; did you mean 'digits-mlp'"),
-        (["compare", "--optimizers", "adma"], "unknown name 'adma'; did you mean 'adam"),
+        (
+            ["compare", "--optimizers", "adma"],
+            "unknown optimizer 'adma' in 'adma'; did you mean 'adam",
+        ),
         (["compare", "--optimizers", "adam(b3=1)"], "adam() has no argument 'b3'; did you mean 'b"),
         (["compare", "--optimizers", "adam(b1=2.0)"], "b1=2.0"),
-        (["compare", "--optimizers", "open('/etc/passwd')"], "unknown name 'open'"),
+        (["compare", "--optimizers", "open('/etc/passwd')"], "unknown optimizer 'open'"),
         (["compare", "--learning-rate", "quick"], "learning_rate='quick'"),
         (["compare", "--learning-rate", "-0.1"], "learning_rate=-0.1"),
         (["compare", "--task", "cifar10-lenet5"], "data_dir (--data-dir) is missing"),
         (["compare", "--task", "cifar10-lenet5", "--data-dir", "no"], "'no' is no folder; unpack"),
         (["compare", "--data-dir", "."], "brings its own data"),
-        (["compare", "--optimizers", "a\n\x1b[31m"], "a\\n\\x1b[31m"),
+        (["compare", "--task", "a\n\x1b[31m"], "'a\\n\\x1b[31m'"),
+        (["compare", "--output", "file\x1b[31m/below"], "'file\\x1b[31m/below'"),
         (["compare", "--output", "a\0b"], "output="),
         (["list", "more"], "unrecognized arguments: more"),
     ],
 )
-def test_bad_input_is_refused_in_one_line_with_status_2(capsys, words, message):
+def test_bad_input_is_refused_in_one_line_with_status_2(capsys, tmp_path, words, message):
+    (tmp_path / "file\x1b[31m").touch()
     assert message in refusal(capsys, *words)
     assert not os.path.exists("runs")
 
@@ -142,13 +147,13 @@ def test_a_file_for_a_folder_is_refused(capsys, tmp_path):
 
 def test_an_interruption_shows_and_keeps_what_finished(capsys, monkeypatch):
     monkeypatch.setattr(command, "_progress", lambda arguments: Act(1, interrupt))
-    words = ["--optimizers", "sgd", "adam", "--seeds", "1", "--output", "cut"]
+    words = ["--optimizers", "sgd", "sgd(0.1)", "--seeds", "1", "--output", "cut"]
     assert main([*QUICK, *words]) == 130
     out, err = capsys.readouterr()
     found = lab.Comparison.load("cut")
     assert found.interrupted and [run.optimizer for run in found.runs] == ["sgd"]
     assert "interrupted: 1 of 2 runs finished" in out and "not run" in out
-    assert err.endswith("adaptax: interrupted: 1 finished runs kept\n")
+    assert err.endswith("adaptax: interrupted: finished runs kept: 1\n")
 
 
 def test_an_interruption_before_any_run_writes_nothing(capsys, monkeypatch):
@@ -167,7 +172,7 @@ def test_a_full_disk_at_the_end_leaves_the_table_and_one_warning(capsys, monkeyp
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     out, err = capsys.readouterr()
-    assert status == 1 and "test accuracy" in out
+    assert status == 1 and "test accuracy: " in out
     assert err.count("\n") == 1 and err.startswith("adaptax: warning: results not written to o: ")
 
 
@@ -190,7 +195,9 @@ def test_help_is_help(capsys, words):
     out, err = capsys.readouterr()
     assert err == "" and out.startswith("usage: adaptax")
     if len(words) == 1:
-        assert all(f"{name} " in out and module.HELP in out for name, module in COMMANDS.items())
+        words_shown = " ".join(out.split())
+        for name, module in COMMANDS.items():
+            assert f"{name} {module.HELP}" in words_shown
 
 
 def test_version(capsys):

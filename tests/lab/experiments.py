@@ -13,9 +13,7 @@ def load(data_dir) -> data.Dataset:
     del data_dir
     draw = np.random.default_rng(0)
     inputs = draw.normal(size=(100, 4)).astype(np.float32)
-    return data.Dataset(
-        data.Arrays(inputs, (inputs[:, 0] > 0).astype(np.int32)), per="feature"
-    )
+    return data.Dataset(data.Arrays(inputs, (inputs[:, 0] > 0).astype(np.int32)), per="feature")
 
 
 def model(rngs):

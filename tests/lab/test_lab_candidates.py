@@ -86,13 +86,13 @@ def test_a_chain_of_calls():
 @pytest.mark.parametrize(
     ("optimizers", "rate", "kind", "message"),
     [
-        ("adma", None, ValueError, "unknown name 'adma'; did you mean.*'adam'"),
-        ("adam(eps_rot=1)", None, TypeError, r"adam\(\) has no argument 'eps_rot'; did you .*'eps_root'"),
+        ("adma", None, ValueError, "unknown optimizer 'adma' in .*; did you .*'adam'"),
+        ("adam(eps_rot=1)", None, TypeError, "has no argument 'eps_rot'; did you .*'eps_root'"),
         ("adam(-1.0)", None, ValueError, "learning_rate=-1.0"),
         ("adam(", None, ValueError, "does not read as a call"),
-        ("__import__('os')", None, ValueError, "unknown name '__import__'"),
+        ("__import__('os')", None, ValueError, "unknown optimizer '__import__'"),
         ("yogi", None, ValueError, "no default rate for 'yogi'.*--learning-rate"),
-        ("constant(0.1)", None, ValueError, "'constant' is a schedule, not an optimizer"),
+        ("constant(0.1)", None, ValueError, "unknown optimizer 'constant'"),
         ("sgd sgd", None, ValueError, "'sgd.*comes twice"),
         ([], None, ValueError, "at least one"),
         ("", None, ValueError, "at least one"),

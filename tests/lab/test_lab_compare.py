@@ -54,9 +54,7 @@ def test_a_schedule_is_followed_and_noted():
 
 def test_the_same_call_gives_bitwise_the_same_curves_shown_or_not(found):
     shown = io.StringIO()
-    again = lab.compare(
-        TINY, ["sgd", "adam"], seeds=2, progress=lab.Lines(shown, every=0.0)
-    )
+    again = lab.compare(TINY, ["sgd", "adam"], seeds=2, progress=lab.Lines(shown, every=0.0))
     assert without_times(again) == without_times(found)
     assert "step 5/10" in shown.getvalue() and "[4/4] adam seed 1" in shown.getvalue()
 
@@ -94,7 +92,9 @@ def test_a_diverging_run_ends_there_and_the_others_go_on():
         assert len(run.losses) == run.diverged_at and not np.isfinite(run.losses[-1])
         assert np.isfinite(run.losses[:-1]).all()
     assert all(run.diverged_at is None for run in calm)
-    assert f"diverged at step {min(r.diverged_at for r in wild)} (2 of 2 runs)" in found.table()
+    shown = found.table()
+    assert f"diverged at step {min(r.diverged_at for r in wild)}" in shown
+    assert "(2 of 2 runs)" in shown
 
 
 def test_an_interruption_keeps_the_runs_that_finished(tmp_path, found):
@@ -129,21 +129,22 @@ def test_progress_hears_everything_in_order():
 
 def test_the_scanned_loop_of_accelerators_makes_the_same_steps(monkeypatch, found):
     monkeypatch.setattr(runner.jax, "default_backend", lambda: "gpu")
-    scanned = lab.compare(TINY, ["sgd", "adam"], seeds=2)
-    for one, other in zip(found.runs, scanned.runs, strict=True):
+    scanned = lab.compare(TINY, "adam", seeds=2)
+    for one, other in zip(found.of("adam"), scanned.runs, strict=True):
         assert one.steps == other.steps
         np.testing.assert_allclose(one.losses, other.losses, rtol=1e-5)
 
 
 def test_chunks_change_nothing(monkeypatch, found):
     monkeypatch.setattr(runner, "CHUNK", 2)
-    assert without_times(lab.compare(TINY, ["sgd", "adam"], seeds=2)) == without_times(found)
+    again = without_times(lab.compare(TINY, "sgd", seeds=2))
+    assert again.runs == without_times(found).of("sgd")
 
 
 def test_testing_in_padded_parts_scores_every_example_once(monkeypatch, found):
     monkeypatch.setattr(runner, "EVALUATED", 7)
-    parts = lab.compare(TINY, ["sgd", "adam"], seeds=2)
-    assert [run.metric for run in parts.runs] == [run.metric for run in found.runs]
+    parts = lab.compare(TINY, "sgd", seeds=2)
+    assert [run.metric for run in parts.runs] == [run.metric for run in found.of("sgd")]
 
 
 def test_augmentation_is_seen_in_training_only():
@@ -154,8 +155,8 @@ def test_augmentation_is_seen_in_training_only():
 
 
 def test_a_linear_regression_end_to_end():
-    found = lab.compare("diabetes-linear", "adam", seeds=1)
-    assert found.task.metric == "R²" and "test R²" in found.table()
+    found = lab.compare("diabetes-linear", "sgd", seeds=1)
+    assert found.task.metric == "R²" and "test R²: " in found.table()
     assert 0.3 < found.runs[0].metric[-1] < 0.7  # least squares reaches about 0.5
 
 
@@ -170,7 +171,7 @@ def test_a_linear_regression_end_to_end():
         ({"batch_size": 81}, ValueError, "batch_size=81.*80 training examples"),
         ({"seeds": 0}, ValueError, "seeds=0: a count"),
         ({"seeds": []}, ValueError, "at least one"),
-        ({"seeds": [1, 1]}, ValueError, "each only once"),
+        ({"seeds": [1, 1]}, ValueError, "only once"),
         ({"seeds": [-1]}, ValueError, r"seeds=\[-1\]"),
         ({"seeds": [2**32]}, ValueError, "from 0 to 4,294,967,295"),
         ({"seeds": 1.5}, ValueError, "seeds=1.5"),

@@ -24,7 +24,7 @@ def test_an_empty_folder_may_be_used_and_stays(tmp_path):
 
 def test_a_folder_is_claimed_by_one_only(tmp_path):
     with output.claim(tmp_path / "o"):
-        with pytest.raises(FileExistsError, match="is not empty"):
+        with pytest.raises(FileExistsError, match=r"in use by another process.*--force"):
             output.claim(tmp_path / "o")
         with pytest.raises(FileExistsError, match="just claimed by another process"):
             output._claim(tmp_path / "o", made=False, force=False)
@@ -89,7 +89,9 @@ def test_a_read_only_folder_is_noticed_when_claiming(tmp_path, monkeypatch):
 
         monkeypatch.setattr(output.os, "mkdir", refuse)
     try:
-        with pytest.raises(PermissionError, match=r"cannot be written to \(Permission denied\)"):
+        with pytest.raises(
+            PermissionError, match=r"o' cannot be written to \(Permission denied\);"
+        ):
             output.claim(tmp_path / "o")
     finally:
         tmp_path.chmod(0o700)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from experiments import TINY
@@ -19,9 +20,11 @@ def test_data_model_loss_and_metric_fit_together(name):
     split = data.split(task.load(None), seed=0)
     batch = split.train.take(np.arange(7))
     inputs = ((batch.inputs - split.mean) / split.deviation).astype(np.float32)
-    outputs = task.model(nnx.Rngs(0))(inputs)
+    definition, state = nnx.split(nnx.eval_shape(lambda: task.model(nnx.Rngs(0))))
+    shape = jax.eval_shape(lambda state, x: nnx.merge(definition, state)(x), state, inputs).shape
+    outputs = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     assert task.loss(outputs, batch.targets).shape == ()
-    assert np.isfinite(task.metric.score(np.asarray(outputs), batch.targets))
+    assert np.isfinite(task.metric.score(outputs, batch.targets))
 
 
 def test_the_cifar_task_reads_official_files_and_augments(tmp_path):
@@ -32,7 +35,9 @@ def test_the_cifar_task_reads_official_files_and_augments(tmp_path):
     dataset = task.load(tmp_path)
     assert dataset.train.inputs.shape == (50_000, 32, 32, 3)
     assert dataset.test is not None and dataset.test.inputs.shape == (10_000, 32, 32, 3)
-    assert task.model(nnx.Rngs(0))(np.ones((2, 32, 32, 3), np.float32)).shape == (2, 10)
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype(np.float32)
+    moved = task.augment(jax.random.key(0), images)
+    assert moved.shape == images.shape and not np.allclose(moved, images)
 
 
 def test_names_are_found_and_suggested():

@@ -139,6 +139,7 @@ def test_join_takes_functions_from_elsewhere():
     got = joined([0, 5, 9, 10, 19, 20, 29, 30, 35, 40])
     np.testing.assert_allclose(got, [0, 0.05, 0.09, 0.5, 0.5, 0, 18, 0.1, 0.05, 0], rtol=1e-6)
     assert got.dtype == jnp.float32 and not got.weak_type
+    assert join([lambda k: 0.5], [])([1, 2]).shape == (2,)
     assert joined == join(parts, [10, 20, 30])
     with pytest.raises(TypeError, match=r"join\(schedules=\.\.\.\)"):
         to_config(joined)

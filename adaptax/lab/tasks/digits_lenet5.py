@@ -14,7 +14,7 @@ RATES = {
     "rmsprop": 0.001,
     "adam": 0.002,
     "adamw": 0.002,
-    "adamax": 0.01,
+    "adamax": 0.005,
     "adamaxw": 0.005,
     "nadam": 0.002,
     "nadamw": 0.002,
