@@ -56,7 +56,19 @@ from adaptax.rates.access import learning_rate as learning_rate
 from adaptax.rates.access import learning_rates as learning_rates
 from adaptax.rates.access import scale_learning_rate as scale_learning_rate
 from adaptax.rates.access import set_learning_rate as set_learning_rate
+from adaptax.rates.joins import join as join
+from adaptax.rates.joins import piecewise as piecewise
+from adaptax.rates.joins import warmup as warmup
+from adaptax.rates.joins import warmup_cosine as warmup_cosine
 from adaptax.rates.rate import scale_by_rate as scale_by_rate
+from adaptax.rates.schedule import Schedule as Schedule
+from adaptax.rates.schedules import constant as constant
+from adaptax.rates.schedules import cosine as cosine
+from adaptax.rates.schedules import exponential as exponential
+from adaptax.rates.schedules import inverse_time as inverse_time
+from adaptax.rates.schedules import linear as linear
+from adaptax.rates.schedules import polynomial as polynomial
+from adaptax.rates.schedules import staircase as staircase
 
 # 4 wrappers
 from adaptax.wrappers.clip import adaptive_grad_clip as adaptive_grad_clip

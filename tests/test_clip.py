@@ -85,9 +85,9 @@ def test_at_the_end_of_the_range():
 
 
 def test_norm_of_many_bfloat16_scalars():
-    """1,000 leaves of 1: Optax sums in bfloat16 and finds 16."""
-    tree = [jnp.ones((), jnp.bfloat16)] * 1000
-    np.testing.assert_allclose(numerics.tree_norm(tree), 1000**0.5, rtol=1e-6)
+    """300 leaves of 1: a sum in bfloat16 stops at 256 and gives 16."""
+    tree = [jnp.ones((), jnp.bfloat16)] * 300
+    np.testing.assert_allclose(numerics.tree_norm(tree), 300**0.5, rtol=1e-6)
 
 
 def test_norm_in_double_precision(x64):

@@ -58,7 +58,7 @@ class _Same:
 def _key(value: Any) -> Hashable:
     if isinstance(value, dict):
         return ("dict", frozenset((k, _key(v)) for k, v in value.items()))
-    if isinstance(value, list | tuple):
+    if type(value) in (list, tuple):  # a transformation is a tuple too, with an equality of its own
         return ("tuple", *map(_key, value))
     if isinstance(value, np.ndarray) or type(value).__hash__ is None or hasattr(value, "aval"):
         return _Same(value)

@@ -45,17 +45,17 @@ def _encode_call(call: Call) -> dict[str, Any]:
 
 
 def _encode(value: Any, where: str) -> Any:
+    call = getattr(value, "call", None)
+    if isinstance(call, Call):
+        return _encode_call(call)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
-    if isinstance(value, tuple | list):
+    if type(value) in (tuple, list):
         return [_encode(v, where) for v in value]
     if isinstance(value, dict):
         return {"dict": [[_encode(k, where), _encode(v, where)] for k, v in value.items()]}
-    call = getattr(value, "call", None)
-    if isinstance(call, Call):
-        return _encode_call(call)
     raise TypeError(
         f"{where}: {value!r} has no config; use a number, text, or a value made by adaptax"
     )

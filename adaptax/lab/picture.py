@@ -17,7 +17,7 @@ import numpy as np
 
 from adaptax.lab import output, text
 from adaptax.lab.report import goal
-from adaptax.lab.results import Comparison, Run
+from adaptax.lab.results import Comparison, Entry, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
@@ -55,7 +55,7 @@ def _figure(comparison: Comparison) -> Any:
     from matplotlib.figure import Figure
 
     task, count = comparison.task, len(comparison.optimizers)
-    labels = [text.drawable(_legend(each.label, each.rate)) for each in comparison.optimizers]
+    labels = [text.drawable(_legend(comparison, each)) for each in comparison.optimizers]
     columns = max(1, min(3, 110 // max(map(len, labels), default=1)))
     figure = Figure(figsize=(11, 4.8 + 0.25 * math.ceil(count / columns)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -67,7 +67,7 @@ def _figure(comparison: Comparison) -> Any:
         handles.append(_curve(metric_axes, style, [_metric(run) for run in runs], runs))
     _label(loss_axes, "training loss (mean of an epoch)", "training loss")
     _label(metric_axes, f"test {task.metric}", f"test {task.metric}")
-    _scale_loss(loss_axes)
+    _scale_loss(loss_axes, comparison)
     _scale_metric(metric_axes, comparison)
     metric_axes.axhline(task.target, color="0.5", linewidth=0.8, zorder=0)
     metric_axes.annotate(
@@ -95,9 +95,15 @@ def _style(number: int, count: int) -> dict[str, Any]:
     }
 
 
-def _legend(label: str, rate: str) -> str:
-    shown = label if len(label) <= 60 else label[:57] + "..."
-    return f"{shown}, rate {rate if len(rate) <= 40 else rate[:37] + '...'}"
+def _legend(comparison: Comparison, entry: Entry) -> str:
+    runs = comparison.of(entry.label)
+    diverged = sum(run.diverged_at is not None for run in runs)
+    note = f" ({diverged} of {len(runs)} diverged)" if diverged else ""
+    return f"{_cut(entry.label, 60)}, rate {_cut(entry.rate, 40)}{note}"
+
+
+def _cut(line: str, longest: int) -> str:
+    return line if len(line) <= longest else line[: longest - 3] + "..."
 
 
 def _losses(run: Run) -> tuple[list[int], list[float]]:
@@ -149,16 +155,21 @@ def _label(axes: Any, what: str, title: str) -> None:
     axes.set_axisbelow(True)
 
 
-def _scale_loss(axes: Any) -> None:
-    drawn = [y for line in axes.get_lines() for y in line.get_ydata() if y > 0]
-    if drawn:
-        from matplotlib.ticker import FuncFormatter, NullFormatter
+def _scale_loss(axes: Any, comparison: Comparison) -> None:
+    """Logarithmic, with room for the runs that lasted; one that diverged leaves at the top."""
+    if not any(y > 0 for line in axes.get_lines() for y in line.get_ydata()):
+        return
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
-        axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        plain = FuncFormatter(lambda value, position: f"{value:g}")
-        axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
+    axes.set_yscale("log")
+    whole = [_losses(run)[1] for run in comparison.runs if run.diverged_at is None]
+    lasted = [loss for losses in whole for loss in losses if loss > 0]
+    if lasted:
+        axes.set_ylim(min(lasted) / 1.5, max(lasted) * 1.5)
+    low, high = axes.get_ylim()
+    plain = FuncFormatter(lambda value, position: f"{value:g}")
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
 
 
 def _scale_metric(axes: Any, comparison: Comparison) -> None:

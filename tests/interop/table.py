@@ -9,6 +9,9 @@ import adaptax
 from adaptax.core import registry
 
 OPTIMIZERS = registry.names("optimizer")
+# one of each kind of state, where a test compiles much: nothing kept, one array, two, three, a rule
+# in a file of its own
+FEW = ["sgd", "rmsprop", "adamw", "amsgrad", "adadelta"]
 
 
 def make(name, learning_rate=0.1, **kwargs):

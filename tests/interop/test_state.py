@@ -11,7 +11,7 @@ from jax import lax
 
 import adaptax
 from tests.interop import table
-from tests.interop.table import OPTIMIZERS, assert_close, grads, kinds, make, steps
+from tests.interop.table import FEW, OPTIMIZERS, assert_close, grads, kinds, make, steps
 
 RATES = {"number": 0.1, "schedule": optax.linear_schedule(0.1, 0.0, 9)}
 MASK = {"a": True, "b": False, "f": True}
@@ -123,16 +123,17 @@ def test_a_state_is_carried_by_scan_and_cond(name, kwargs):
 @every_case
 def test_members_of_a_vmap_are_runs_of_their_own(name, kwargs):
     tx = adaptax.chain(adaptax.clip_by_global_norm(1.0), make(name, **kwargs))
-    rates = jnp.asarray([0.05, 0.1, 0.2])
-    members = jax.tree.map(lambda p: jnp.stack([p, 2 * p, -p]), params())
+    rates = jnp.asarray([0.05, 0.2])
+    members = jax.tree.map(lambda p: jnp.stack([p, -2 * p]), params())
 
+    @jax.jit
     def run(theta, rate):
         state = adaptax.set_learning_rate(tx.init(theta), rate)
-        return steps(tx, theta, 3, state)
+        return steps(tx, theta, 2, state)
 
     together, state = jax.vmap(run)(members, rates)
     np.testing.assert_array_equal(adaptax.learning_rate(state), rates)
-    for i in range(3):
+    for i in range(2):
         alone, _ = run(jax.tree.map(lambda p, i=i: p[i], members), rates[i])
         assert_close(jax.tree.map(lambda p, i=i: p[i], together), alone, rtol=1e-5, atol=1e-6)
 
@@ -168,13 +169,13 @@ def test_an_equal_optimizer_is_the_same_static_argument(name):
     def build(norm=1.0):
         return adaptax.chain(adaptax.clip_by_global_norm(norm), make(name))
 
-    step(build(), params()), step(build(), params())
+    step.trace(build(), params()), step.trace(build(), params())
     assert len(traced) == 1 and build() == build() and hash(build()) == hash(build())
-    step(build(2.0), params())
+    step.trace(build(2.0), params())
     assert len(traced) == 2
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", FEW)
 def test_nothing_leaks_and_nothing_is_transferred(name):
     tx = adaptax.chain(adaptax.clip_by_global_norm(1.0), make(name))
     theta, g = params(), grads(params())
