@@ -137,7 +137,7 @@ def argument(where: str, name: str, value: Any, spec: Argument) -> None:
     if isinstance(value, jax.core.Tracer):
         return None if value.shape == () else refuse(TypeError)
     number = _number(value)
-    if number is None or (spec.whole and number != math.floor(number)):
+    if number is None or (spec.whole and math.isfinite(number) and number % 1 != 0):
         return refuse(TypeError)
     if not math.isfinite(number) or (spec.range is not None and number not in spec.range):
         refuse(ValueError)
@@ -148,7 +148,10 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, numbers.Real):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     if isinstance(value, np.ndarray | jax.Array) and value.shape == ():
         kind = np.dtype(value.dtype)
         if jax.dtypes.issubdtype(kind, np.floating) or jax.dtypes.issubdtype(kind, np.integer):

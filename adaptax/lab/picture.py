@@ -159,7 +159,7 @@ def _scale_loss(axes: Any, comparison: Comparison) -> None:
     """Logarithmic, with room for the runs that lasted; one that diverged leaves at the top."""
     if not any(y > 0 for line in axes.get_lines() for y in line.get_ydata()):
         return
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_yscale("log")
     whole = [_losses(run)[1] for run in comparison.runs if run.diverged_at is None]
@@ -169,7 +169,11 @@ def _scale_loss(axes: Any, comparison: Comparison) -> None:
     low, high = axes.get_ylim()
     plain = FuncFormatter(lambda value, position: f"{value:g}")
     axes.yaxis.set_major_formatter(plain)
-    axes.yaxis.set_minor_formatter(plain if high < 10 * low else NullFormatter())
+    if high < 30 * low:  # too few powers of ten to read from
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.yaxis.set_minor_formatter(plain)
+    else:
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _scale_metric(axes: Any, comparison: Comparison) -> None:
