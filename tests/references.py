@@ -149,8 +149,15 @@ def adadelta(learning_rate=None, rho=0.9, eps=1e-6, weight_decay=0.0):
 
 
 def rmsprop(
-    learning_rate, decay=0.9, eps=1e-8, initial_scale=0.0, eps_in_sqrt=True, centered=False,
-    momentum=None, nesterov=False, bias_correction=False,
+    learning_rate,
+    decay=0.9,
+    eps=1e-8,
+    initial_scale=0.0,
+    eps_in_sqrt=True,
+    centered=False,
+    momentum=None,
+    nesterov=False,
+    bias_correction=False,
 ):
     """v = d v + (1-d) g^2; x = -rate g / sqrt(v + eps) or -rate g / (sqrt(v) + eps); m = mu m + x.
 
@@ -221,8 +228,15 @@ def _first_moment(b1, nesterov, momentum_decay=None):
 
 
 def adamw(
-    learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, *,
-    weight_decay=1e-4, nesterov=False, momentum_decay=None,
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    *,
+    weight_decay=1e-4,
+    nesterov=False,
+    momentum_decay=None,
 ):
     """update = -rate (m_hat / (sqrt(v_hat + eps_root) + eps) + decay theta).
 
@@ -254,8 +268,15 @@ def nadam(
 
 
 def nadamw(
-    learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, *,
-    weight_decay=1e-4, nesterov=True, momentum_decay=None,
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    *,
+    weight_decay=1e-4,
+    nesterov=True,
+    momentum_decay=None,
 ):
     """AdamW with a Nesterov reading."""
     reading = {"nesterov": nesterov, "momentum_decay": momentum_decay}
@@ -283,8 +304,15 @@ def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
 
 
 def amsgrad(
-    learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, *,
-    bias_correction_mu=True, bias_correction_nu=True, maximum_of="corrected",
+    learning_rate,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    eps_root=0.0,
+    *,
+    bias_correction_mu=True,
+    bias_correction_nu=True,
+    maximum_of="corrected",
 ):
     """Adam divided by the largest second moment so far.
 

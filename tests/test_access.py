@@ -17,7 +17,9 @@ NESTED = {
     "optax chain": lambda tx: optax.chain(optax.clip(1.0), optax.chain(tx)),
     "named chain": lambda tx: optax.named_chain(("clip", optax.clip(1.0)), ("step", tx)),
     "masked": lambda tx: optax.masked(tx, {"a": True, "b": False}),
-    "partition": lambda tx: optax.partition({"x": tx, "y": optax.set_to_zero()}, {"a": "x", "b": "y"}),
+    "partition": lambda tx: optax.partition(
+        {"x": tx, "y": optax.set_to_zero()}, {"a": "x", "b": "y"}
+    ),
     "MultiSteps": lambda tx: optax.MultiSteps(tx, 1).gradient_transformation(),
     "apply_if_finite": lambda tx: optax.apply_if_finite(tx, 3),
 }
@@ -107,7 +109,9 @@ def test_a_schedule_at_zero_cannot_be_rescaled():
     traced = jax.jit(lambda s: adaptax.set_learning_rate(s, 0.1))(state)
     assert bool(jnp.isnan(traced.rate.multiplier))
     zero = adaptax.sgd(0.0)
-    assert adaptax.learning_rate(adaptax.set_learning_rate(zero.init(PARAMS), 0.1)) == np.float32(0.1)
+    assert adaptax.learning_rate(adaptax.set_learning_rate(zero.init(PARAMS), 0.1)) == np.float32(
+        0.1
+    )
 
 
 def groups():

@@ -12,7 +12,17 @@ from adaptax.core import checks, registry
 from tests.cases import CASES
 
 OPTIMIZERS = registry.names("optimizer")
-NUMBERS = ["b1", "b2", "decay", "rho", "momentum", "eps", "eps_root", "weight_decay", "learning_rate"]
+NUMBERS = [
+    "b1",
+    "b2",
+    "decay",
+    "rho",
+    "momentum",
+    "eps",
+    "eps_root",
+    "weight_decay",
+    "learning_rate",
+]
 NUMBERS += ["initial_accumulator_value", "initial_scale", "threshold", "momentum_decay"]
 BAD = [-1.0, math.nan, math.inf, -math.inf, "0.1", True, (0.1,), np.ones(2), object(), 1j]
 BELOW_ONE = {"b1", "b2", "decay", "rho", "momentum"}
@@ -65,7 +75,10 @@ def test_the_ends_of_the_ranges_are_allowed(name):
         (lambda: adaptax.scale_by_rule(adaptax.Ema(0.9)), "a Rule is needed"),
         (lambda: adaptax.nadam(0.1, b1=lambda k: 0.9, momentum_decay=0.004), "constant decay"),
         (lambda: adaptax.Nesterov(adaptax.Total()), "Ema or a Trace"),
-        (lambda: adaptax.Rule(adaptax.Newest(), adaptax.Belief(adaptax.Ema(0.9))), "keeps an average"),
+        (
+            lambda: adaptax.Rule(adaptax.Newest(), adaptax.Belief(adaptax.Ema(0.9))),
+            "keeps an average",
+        ),
     ],
 )
 def test_bad_calls(make, message):
@@ -83,7 +96,9 @@ def test_traced_numbers_are_not_checked():
         return tx.update(jnp.ones(2), tx.init(jnp.ones(2)))[0]
 
     np.testing.assert_allclose(first_step(0.5), -0.5, rtol=1e-6)
-    np.testing.assert_allclose(jax.vmap(first_step)(jnp.array([0.1, 0.2]))[:, 0], [-0.1, -0.2], rtol=1e-6)
+    np.testing.assert_allclose(
+        jax.vmap(first_step)(jnp.array([0.1, 0.2]))[:, 0], [-0.1, -0.2], rtol=1e-6
+    )
 
 
 def test_every_argument_is_explained():
@@ -94,7 +109,10 @@ def test_every_argument_is_explained():
         for name in registry.names(kind):
             factory = registry.lookup(name)
             for argument in inspect.signature(factory).parameters:
-                assert f" {argument}:" in factory.__doc__ or f"*{argument}:" in factory.__doc__, (name, argument)
+                assert f" {argument}:" in factory.__doc__ or f"*{argument}:" in factory.__doc__, (
+                    name,
+                    argument,
+                )
     assert str(checks.UNIT) == "[0, 1)"
 
 

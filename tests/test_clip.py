@@ -33,7 +33,8 @@ def test_clip_equals_its_reference(bound):
 def test_global_norm_equals_its_reference(bound):
     tree = trees()
     got = clipped(
-        adaptax.clip_by_global_norm(bound), jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), tree)
+        adaptax.clip_by_global_norm(bound),
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), tree),
     )
     want = references.clip_by_global_norm(bound)(list(tree.values()), None)
     for a, b in zip(got.values(), want, strict=True):
@@ -57,7 +58,13 @@ def test_adaptive_clip_equals_its_reference_and_optax(ratio):
 
 @pytest.mark.parametrize(
     ("dtype", "size"),
-    [("float16", 300.0), ("float16", 6e4), ("bfloat16", 1e37), ("float32", 2e19), ("float32", 3e37)],
+    [
+        ("float16", 300.0),
+        ("float16", 6e4),
+        ("bfloat16", 1e37),
+        ("float32", 2e19),
+        ("float32", 3e37),
+    ],
 )
 def test_finite_gradients_have_a_finite_norm(dtype, size):
     """Optax's norm overflows here, and its clip returns zeros."""

@@ -19,7 +19,7 @@ SHARED = [case for case in CASES if case.optax]
 
 @pytest.mark.parametrize("name", OURS)
 def test_arguments_are_optax_s(name):
-    """Every argument of Optax's, in its order and with its default; ours come behind as keywords."""
+    """Every argument of Optax's, in its order and with its default; ours are keywords behind."""
     theirs = inspect.signature(getattr(optax, name)).parameters
     ours = inspect.signature(getattr(adaptax, name)).parameters
     for argument, parameter in theirs.items():

@@ -38,7 +38,7 @@ def check_zero(case, dtypes):
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_zero_gradient_gives_exactly_zero(case):
-    """Without weight decay; Optax gives NaN for eight of fourteen in float16 (optax#1754, #1784)."""
+    """Optax gives NaN for eight of fourteen in float16 (optax#1754, #1784)."""
     check_zero(case, DTYPES)
 
 
@@ -110,7 +110,9 @@ def test_injected_hyperparameters_survive_bfloat16():
 def test_small_gradients_do_not_overflow(case):
     """ε = 1e-8 is zero in float16, so Optax divides by nothing for gradients of 1e-4 (D3)."""
     sizes = (1e-7, 1e-4, 1e-3)
-    grads = {f"{d}{s}": jnp.full(2, s, d) for d in ("float16", "bfloat16", "float32") for s in sizes}
+    grads = {
+        f"{d}{s}": jnp.full(2, s, d) for d in ("float16", "bfloat16", "float32") for s in sizes
+    }
     params = jax.tree.map(jnp.ones_like, grads)
     updates, _ = feed(case.make(0.1), params, [grads] * 3)
     assert len(jax.tree.leaves(updates)) == 27
@@ -129,7 +131,18 @@ def test_an_overflowing_square_stays_finite_and_decays(case):
 
 def test_mu_dtype_and_nu_dtype_are_how_moments_are_stored():
     params = jnp.zeros(4)
-    for name in ("adam", "adamw", "nadam", "nadamw", "amsgrad", "radam", "adabelief", "yogi", "adamax", "adamaxw"):
+    for name in (
+        "adam",
+        "adamw",
+        "nadam",
+        "nadamw",
+        "amsgrad",
+        "radam",
+        "adabelief",
+        "yogi",
+        "adamax",
+        "adamaxw",
+    ):
         tx = getattr(adaptax, name)(1e-3, mu_dtype=jnp.bfloat16, nu_dtype="float16")
         assert tx == getattr(adaptax, name)(1e-3, mu_dtype="bfloat16", nu_dtype=jnp.float16)
         _, state = feed(tx, params, [jnp.ones(4)] * 2)

@@ -18,8 +18,25 @@ DELIBERATE = {f"test_explicit_dtype{i}" for i in (9, 10, 11)}
 
 
 def run(which):
-    command = [sys.executable, "-m", "pytest", "-p", "tests.in_place_of_optax", "-p", "no:cacheprovider"]
-    command += ["-c", "/dev/null", "--rootdir", str(ROOT), "-rfE", "-k", f"AliasTest and {which}", str(SUITE)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "tests.in_place_of_optax",
+        "-p",
+        "no:cacheprovider",
+    ]
+    command += [
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(ROOT),
+        "-rfE",
+        "-k",
+        f"AliasTest and {which}",
+        str(SUITE),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     failed = set(re.findall(r"^(?:SUB)?FAILED.*::(\w+)", done.stdout, re.MULTILINE))
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -9,10 +9,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib import metadata
 from types import ModuleType
 from typing import NoReturn
 
+from adaptax import __version__
 from adaptax.cli import bench, compare, listing
 from adaptax.cli.refusal import ERROR, OK, Refused, say
 
@@ -30,13 +30,6 @@ class _Parser(argparse.ArgumentParser):
         raise Refused(f"{message} (see {self.prog} --help)")
 
 
-def _version() -> str:
-    try:
-        return metadata.version("adaptax")
-    except metadata.PackageNotFoundError:
-        return "(not installed: run from a checkout)"
-
-
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     whole = _Parser(
@@ -49,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    whole.add_argument("--version", action="version", version=f"adaptax {_version()}")
+    whole.add_argument("--version", action="version", version=f"adaptax {__version__}")
     commands = whole.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, module in COMMANDS.items():
         one = commands.add_parser(

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
 
@@ -40,6 +40,11 @@ class Call:
         shown = [_show(value) for value in self.positional]
         shown += [f"{name}={_show(value)}" for name, value in self.named.items()]
         return f"{self.name}({', '.join(shown)})"
+
+
+def rebuild(call: Call) -> Any:
+    """What the call makes, by the registry; how values are unpickled."""
+    return registry.lookup(call.name)(*call.positional, **call.named)
 
 
 class _Same:
@@ -130,16 +135,16 @@ def _bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict) ->
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name}(): {error}; the call is {name}{signature_text(signature)}") from None
+        raise TypeError(
+            f"{name}(): {error}; the call is {name}{signature_text(signature)}"
+        ) from None
     bound.apply_defaults()
     return bound
 
 
 def signature_text(signature: inspect.Signature) -> str:
     """The signature without annotations, which say little and take much room."""
-    bare = [
-        p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
-    ]
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
     return str(inspect.Signature(bare))
 
 
@@ -154,6 +159,7 @@ def _call(name: str, signature: inspect.Signature, bound: inspect.BoundArguments
     return Call(name, positional, named)
 
 
+@dataclass_transform(frozen_default=True)
 def part(cls: type[T]) -> type[T]:
     """A class decorator: a frozen value of the algebra, with the same laws as a call.
 
@@ -168,10 +174,13 @@ def part(cls: type[T]) -> type[T]:
         fields = {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
         return Call(type(self).__name__, (), fields)
 
+    def equal(self: Any, other: Any) -> bool:
+        return type(self) is type(other) and self.call == other.call
+
     made.call = property(call)  # type: ignore[attr-defined]
-    made.__eq__ = lambda self, other: type(self) is type(other) and self.call == other.call
-    made.__hash__ = lambda self: hash(self.call)  # type: ignore[method-assign]
-    made.__repr__ = lambda self: repr(self.call)  # type: ignore[method-assign]
+    made.__eq__ = equal  # type: ignore[method-assign,assignment]
+    made.__hash__ = lambda self: hash(self.call)  # type: ignore[attr-defined]
+    made.__repr__ = lambda self: repr(self.call)  # type: ignore[attr-defined]
     return made
 
 

@@ -10,6 +10,7 @@ import numbers
 from typing import Any
 
 import jax
+import jax.core
 import numpy as np
 
 
@@ -154,14 +155,14 @@ def _number(value: Any) -> float | None:
             return math.inf
     if isinstance(value, np.ndarray | jax.Array) and value.shape == ():
         kind = np.dtype(value.dtype)
-        if jax.dtypes.issubdtype(kind, np.floating) or jax.dtypes.issubdtype(kind, np.integer):
+        if jax.numpy.issubdtype(kind, np.floating) or jax.numpy.issubdtype(kind, np.integer):
             return float(value)
     return None
 
 
 def _is_inexact_dtype(value: Any) -> bool:
     try:
-        return bool(jax.dtypes.issubdtype(jax.numpy.dtype(value), np.inexact))
+        return bool(jax.numpy.issubdtype(jax.numpy.dtype(value), np.inexact))
     except TypeError:
         return False
 

@@ -1,7 +1,7 @@
 """Values to plain JSON types and back: `to_config` and `from_config`.
 
-A value becomes `{"name": ..., "arguments": {...}}`. Names are looked up in the closed registry, and
-arguments go through the factory's own checks, so a config from elsewhere can do no more than a call.
+A value becomes `{"name": ..., "arguments": {...}}`. Names are looked up in the closed registry,
+and arguments go through the factory's own checks: a config can do no more than a call.
 """
 
 import math
@@ -35,8 +35,7 @@ def to_config(value: Any) -> dict[str, Any]:
 def _encode_call(call: Call) -> dict[str, Any]:
     registry.lookup(call.name)
     arguments = {
-        name: _encode(argument, f"{call.name}({name}=...)")
-        for name, argument in call.named.items()
+        name: _encode(argument, f"{call.name}({name}=...)") for name, argument in call.named.items()
     }
     config: dict[str, Any] = {"name": call.name, "arguments": arguments}
     if call.positional:
@@ -87,7 +86,9 @@ def from_config(config: dict[str, Any]) -> Any:
         )
     name, named, positional = config["name"], config["arguments"], config.get("positional", [])
     if not isinstance(name, str) or not isinstance(named, dict) or not isinstance(positional, list):
-        raise TypeError(f"config {config!r}: 'name' is text, 'arguments' a dict, 'positional' a list")
+        raise TypeError(
+            f"config {config!r}: 'name' is text, 'arguments' a dict, 'positional' a list"
+        )
     make = registry.lookup(name)
     return make(*map(_decode, positional), **{k: _decode(v) for k, v in named.items()})
 

@@ -90,9 +90,10 @@ def is_positive(eps: Any) -> bool:
 def norm(leaves: Sequence[jax.Array]) -> jax.Array:
     """‖(x₁, x₂, …)‖₂ of real arrays as a float32 (or wider) scalar, finite for any finite input.
 
-    A norm beyond the largest number is the largest number. One pass over the data: the sum of squares is taken as it is, and only if it overflows or
-    loses its small terms is it taken again with the data scaled by a power of two. The loop holds
-    one copy of the sum, where a branch would hold two (equations and compile time per leaf).
+    A norm beyond the largest number is the largest number. One pass over the data: the sum of
+    squares is taken as it is, and only if it overflows or loses its small terms is it taken again
+    with the data scaled by a power of two. The loop holds one copy of the sum, where a branch would
+    hold two (equations and compile time per leaf).
     """
     dtype = scalar_dtype()
     exponent, least = (80, 1e-30) if dtype == jnp.float32 else (500, 1e-250)

@@ -18,7 +18,6 @@ from adaptax.core.calls import part, registered
 from adaptax.core.numerics import plus, times
 from adaptax.core.step import Step
 
-
 Divided = tuple[jax.Array, Any]  # an array, and the gain it is still to be multiplied by
 
 
@@ -37,13 +36,17 @@ class Preconditioner(Protocol):
 def _divide_by_root(
     top: jax.Array, correction: Any, mean: jax.Array, own: Any, eps: Any, inside: Any, where: tuple
 ) -> Divided:
-    """(top/c₁) / (√(mean/c₂ + inside) + eps) as top / (√(mean + inside·c₂) + eps·√c₂) and √c₂/c₁."""
+    """(top/c₁)/(√(mean/c₂ + inside) + eps) as top/(√(mean + inside·c₂) + eps·√c₂) and √c₂/c₁."""
     step, owner = where
     gain, term, under = step.once(
-        owner, "root", lambda: (_root(own) / correction, _product(eps, _root(own)), _product(inside, own))
+        owner,
+        "root",
+        lambda: (_root(own) / correction, _product(eps, _root(own)), _product(inside, own)),
     )
     divisor = plus(jnp.sqrt(plus(mean, under)), term)
-    return numerics.quotient(top, divisor, numerics.is_positive(eps) or numerics.is_positive(inside)), gain
+    return numerics.quotient(
+        top, divisor, numerics.is_positive(eps) or numerics.is_positive(inside)
+    ), gain
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -92,7 +95,7 @@ class Belief:
     lost in rounding at every step.
     """
 
-    accumulator: Accumulator
+    accumulator: Any
     eps: Any = 0.0
     floor: Any = 0.0
 
@@ -245,7 +248,7 @@ _BERNOULLI = (60.0, 42.0, 40.0, 39.6, 27300 / 691, 691 / 17.5, 39.4802322367, 39
 
 
 def _degrees_of_freedom(decay: Any, count: jax.Array) -> tuple[jax.Array, Any]:
-    """(ρₜ, ρ∞) without the cancellation of ρ∞ − 2tβᵗ/(1−βᵗ), which is lost in float32 for β ≥ 0.9999.
+    """(ρₜ, ρ∞) without the cancellation of ρ∞ − 2tβᵗ/(1−βᵗ), lost in float32 for β ≥ 0.9999.
 
     With x = −t log β: ρₜ = ρ∞ − (2/L)·x/expm1(x), L = −log β; below x = 1 the series
     c + t − t·x/6·(1 − x²/60·(1 − x²/42·(…))), c = 2/(1−β) − 1 − 2/L taken in float64.

@@ -61,7 +61,7 @@ class Rule:
         return kept + (self.scale.init(like, dtype) if self.scale else ())
 
     def step(self, kept: Kept, g: jax.Array, step: Step) -> tuple[jax.Array, Any, Kept]:
-        """Of one gradient: the direction, a scalar it is still to be multiplied by, what is kept."""
+        """The direction of one gradient, the scalar it still lacks, and what is kept."""
         split = len(self.momentum.slots("mu"))
         mu = self.momentum.absorb(kept[:split], g, step)
         top, correction = self.momentum.read(mu, g, step), self.momentum.correction(step)
@@ -79,7 +79,7 @@ def state_type(fields: tuple[str, ...]) -> type:
     """
     if fields == optax.ScaleByAdamState._fields:
         return optax.ScaleByAdamState
-    made = collections.namedtuple("RuleState", fields)  # noqa: PYI024
+    made = collections.namedtuple("RuleState", fields)
     made.__reduce__ = lambda self: (_restate, (fields, tuple(self)))  # type: ignore[method-assign]
     made.__doc__ = f"State of scale_by_rule: {', '.join(fields)}."
     return made
@@ -118,9 +118,7 @@ class Lifted:
         arrays = [treedef.unflatten([k[i] for k in kept]) for i in range(len(self.slots))]
         masses = _masses(self.rule)
         fields = ("count", *self.slots) + (("mass",) if masses else ())
-        return state_type(fields)(
-            jnp.zeros((), jnp.int32), *arrays, *((masses,) if masses else ())
-        )
+        return state_type(fields)(jnp.zeros((), jnp.int32), *arrays, *((masses,) if masses else ()))
 
     def directions(
         self, updates: Any, state: Any, params: Any = None, **extra: Any
@@ -193,5 +191,5 @@ def _one(rule: Rule, g: jax.Array, kept: Kept, step: Step) -> tuple[jax.Array, A
 
 
 def _up(kept: jax.Array, dtype: Any) -> jax.Array:
-    """What is kept, in the dtype to compute in; a real statistic of a complex gradient stays real."""
+    """What is kept, in the dtype to compute in; a real statistic of a complex one stays real."""
     return kept.astype(dtype if jnp.iscomplexobj(kept) else numerics.real(dtype))

@@ -4,6 +4,7 @@ Only literals, tuples, lists, dicts and calls of registered names are read.
 """
 
 import ast
+import warnings
 from typing import Any
 
 from adaptax.core import registry
@@ -48,7 +49,9 @@ def _expression(text: str) -> ast.expr:
     if len(text) > _LONGEST:
         raise ValueError(f"text of {len(text)} characters; at most {_LONGEST} are read")
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)
+            return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"{text!r} does not read as a call such as 'adamw(0.001)'") from None
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import optax
 
-from adaptax.core import registry
-from adaptax.core.calls import Call, factory
+from adaptax.core.calls import Call, factory, rebuild
 
 
 class Transformation(optax.GradientTransformationExtraArgs):
@@ -63,11 +62,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
     def __reduce__(self) -> tuple:
         if self.call is None:
             return (Transformation, (self.init, self.update))
-        return (_rebuild, (self.call,))
-
-
-def _rebuild(call: Call) -> Any:
-    return registry.lookup(call.name)(*call.positional, **call.named)
+        return (rebuild, (self.call,))
 
 
 def _named(made: Any, call: Call) -> Transformation:

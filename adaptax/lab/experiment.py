@@ -31,7 +31,7 @@ from adaptax.lab.tasks.base import Task
 if TYPE_CHECKING:
     from adaptax.lab.runner import OnDevice
 
-LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "adaptax")
+LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 SEED_LIMIT = 2**32
 LARGEST_COUNT = 10_000
 
@@ -207,13 +207,11 @@ def _setting(plan: Plan) -> Setting:
 
 
 def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:  # run from a checkout
-            found[name] = "not installed"
-    return found
+    """Of adaptax, Python and the libraries that decide what a run computes."""
+    from adaptax import __version__
+
+    libraries = {name: metadata.version(name) for name in LIBRARIES}
+    return {"adaptax": __version__, "python": platform.python_version(), **libraries}
 
 
 def device() -> dict[str, Any]:

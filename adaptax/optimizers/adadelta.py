@@ -78,7 +78,9 @@ def scale_by_adadelta(rho: Any = 0.9, eps: Any = 1e-6) -> Transformation:
 
 
 def _real(p: Any) -> Any:
-    return numerics.real(numerics.wide(jnp.asarray(p).dtype if not hasattr(p, "dtype") else p.dtype))
+    return numerics.real(
+        numerics.wide(jnp.asarray(p).dtype if not hasattr(p, "dtype") else p.dtype)
+    )
 
 
 @optimizer

@@ -64,7 +64,8 @@ def adamaxw(
     """Adamax with decoupled weight decay: u = −η (m̂/n + λθ), m̂ and n as in `adamax`.
 
     Args:
-      mask: which leaves decay: a tree of booleans, a prefix of one, or a function of the parameters.
+      mask: which leaves decay: a tree of booleans, a prefix of one, or a function of the
+        parameters.
 
     State: as `adamax`; a scheduled weight decay adds `step` int32[].
 

@@ -51,7 +51,7 @@ def descend(
       mask: which leaves decay, as in `add_decayed_weights`; None for all.
       after: a rule for the steps themselves, as RMSprop's momentum; None for none.
 
-    State: `DescentState(rule, decay, rate, after)`; the parts' own states, `()` where there is none.
+    State: `DescentState(rule, decay, rate, after)`, the parts' own states; `()` where none is.
 
     Raises:
       TypeError: a parameter is not floating; the message has its path.

@@ -202,7 +202,8 @@ def adamw(
     The decay is multiplied by the rate, as in PyTorch and Optax (the paper's schedule multiplier).
 
     Args:
-      mask: which leaves decay: a tree of booleans, a prefix of one, or a function of the parameters.
+      mask: which leaves decay: a tree of booleans, a prefix of one, or a function of the
+        parameters.
 
     State: as `adam`; a scheduled weight decay adds `step` int32[].
 

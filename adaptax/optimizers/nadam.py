@@ -1,4 +1,4 @@
-"""Nadam: Adam with Nesterov's look ahead, in the simple form and under Dozat's momentum schedule."""
+"""Nadam: Adam with Nesterov's look ahead, in the simple form and under Dozat's schedule."""
 
 from typing import Any
 
@@ -86,7 +86,8 @@ def nadamw(
     """Nadam with decoupled weight decay: u = −η (direction of `nadam` + λθ).
 
     Args:
-      mask: which leaves decay: a tree of booleans, a prefix of one, or a function of the parameters.
+      mask: which leaves decay: a tree of booleans, a prefix of one, or a function of the
+        parameters.
 
     State: as `nadam`; a scheduled weight decay adds `step` int32[].
 

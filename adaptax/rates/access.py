@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 
 from adaptax.core import checks, registry
@@ -72,7 +73,9 @@ def learning_rates(opt_state: Any) -> dict[str, jax.Array]:
         >>> {label: float(rate) for label, rate in adaptax.learning_rates(state).items()}
         {'a': 0.5, 'b': 0.25}
     """
-    return {label: _value(found["learning_rate"]) for label, found in _find(opt_state).items()}
+    found = _find(opt_state).items()
+    # copies, which outlive a state that is donated to the next step
+    return {label: jnp.array(_value(fields["learning_rate"])) for label, fields in found}
 
 
 def set_learning_rate(opt_state: Any, value: Any, label: str | None = None) -> Any:

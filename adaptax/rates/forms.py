@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -39,7 +40,7 @@ def counter(step: Any) -> Any:
         step = max(0, min(step, LAST))
     lazy = isinstance(step, jax.Array) or hasattr(step, "__jax_array__")
     whole = jnp.asarray(step) if lazy else np.asarray(step)
-    if not jax.dtypes.issubdtype(whole.dtype, np.integer):
+    if not jax.numpy.issubdtype(whole.dtype, np.integer):
         raise TypeError(
             f"a schedule is called with a whole step or an integer array of steps, not {step!r}; "
             "for many steps use numpy.arange"

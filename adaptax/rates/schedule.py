@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptax.core import registry
-from adaptax.core.calls import Call, factory
+from adaptax.core.calls import Call, factory, rebuild
 
 
 class Schedule:
@@ -46,7 +45,7 @@ class Schedule:
         return repr(self.call)
 
     def __reduce__(self) -> tuple:
-        return (_rebuild, (self.call,))
+        return (rebuild, (self.call,))
 
     def table(self, steps: Iterable[int]) -> str:
         """The values at the given steps, as lines of text.
@@ -64,10 +63,6 @@ class Schedule:
         width = max([4, *(len(k) for k, _ in rows)])
         lines = [f"{'step':>{width}}  value", *(f"{k:>{width}}  {v}" for k, v in rows)]
         return "\n".join(lines)
-
-
-def _rebuild(call: Call) -> Any:
-    return registry.lookup(call.name)(*call.positional, **call.named)
 
 
 schedule = factory("schedule", Schedule)

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import adaptax
 from adaptax import lab
 from adaptax.cli import compare as command
 from adaptax.cli.main import COMMANDS, main
@@ -202,7 +203,7 @@ def test_help_is_help(capsys, words):
 
 def test_version(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("adaptax ")
+    assert capsys.readouterr().out == f"adaptax {adaptax.__version__}\n"
 
 
 ALONE = """

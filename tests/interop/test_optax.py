@@ -8,7 +8,6 @@ import pytest
 
 import adaptax
 from tests.interop.table import (
-    FEW,
     OPTIMIZERS,
     assert_close,
     assert_same,
@@ -65,7 +64,7 @@ def test_a_wrapper_that_changes_nothing_changes_nothing(name, wrap):
     assert float(adaptax.learning_rate(state)) == np.float32(0.1)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", ["sgd", "adamw", "adadelta"])
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -81,7 +80,7 @@ def test_a_branch_changes_nothing(name, wrap):
     assert float(adaptax.learning_rate(state)) == np.float32(0.1)
 
 
-@pytest.mark.parametrize("name", FEW)
+@pytest.mark.parametrize("name", ["sgd", "adamw", "adadelta"])
 def test_multi_steps_is_one_step_of_the_mean(name, standard):
     tx = optax.MultiSteps(strictly(make(name)), 2)
     state, theta = tx.init(params()), params()

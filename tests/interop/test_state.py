@@ -97,6 +97,16 @@ def test_everything_is_donated_from_the_first_step(name, kwargs):
     assert step._cache_size() == 1
 
 
+def test_a_rate_that_was_read_outlives_the_donated_state():
+    tx = adaptax.sgd(0.5)
+    state = tx.init(params())
+    rate = adaptax.learning_rate(state)
+    step = jax.jit(tx.update, donate_argnums=1)
+    for _ in range(2):
+        _, state = step(params(), state)
+    assert float(rate) == 0.5
+
+
 @every_case
 def test_a_state_is_carried_by_scan_and_cond(name, kwargs):
     tx = make(name, SCHEDULE, **kwargs)

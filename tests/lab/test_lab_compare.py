@@ -44,6 +44,9 @@ def test_what_is_noted_of_an_optimizer(found):
     assert sgd.parameters == adam.parameters == 4 * 8 + 8 + 8 * 2 + 2
     assert 8 * adam.parameters <= adam.state_bytes <= 8 * adam.parameters + 32
     assert sgd.state_bytes < 32 and adam.compile_seconds > 0
+    assert adam.call == repr(adaptax.adam(0.01)) and adam.rate == "0.01"
+    assert found.versions["adaptax"] == adaptax.__version__
+    assert found.versions["jax"] == jax.__version__ and found.device["platform"] == "cpu"
     assert found.of("adam")[0].rates == (0.01, 0.01, 0.01)
 
 
