@@ -4,12 +4,15 @@ import contextlib
 import io
 import pathlib
 import re
+import shlex
 
 import jax
 import numpy as np
 import pytest
 
 import adaptax
+from adaptax.cli.main import parser
+from adaptax.core import registry
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,8 +48,6 @@ def test_the_table_of_rules(call, rule):
 
 def test_the_table_of_rules_is_whole():
     named = {call.strip("`").split("(")[0] for call, _ in RULES}
-    from adaptax.core import registry
-
     with_decay = {"adamw", "adamaxw", "nadamw"}
     assert named == set(registry.names("optimizer")) - with_decay - {"adadelta"}
 
@@ -81,9 +82,5 @@ def test_links_to_files_exist(document):
 def test_the_commands_of_the_readme():
     assert '\npip install -e ".[lab]" && adaptax compare\n' in README
     assert '\npip install -e ".[test]" && pytest\n' in README
-    from adaptax.cli.main import parser
-
-    for line in re.findall(r"^adaptax (compare .*(?:\\\n.*)?)$", README, re.MULTILINE):
-        import shlex
-
-        parser().parse_args(shlex.split(line.replace("\\\n", " ")))
+    for line in re.findall(r"^adaptax (compare .*)$", README.replace("\\\n", " "), re.MULTILINE):
+        parser().parse_args(shlex.split(line))
