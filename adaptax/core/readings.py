@@ -15,7 +15,7 @@ import numpy as np
 from adaptax.core import numerics
 from adaptax.core.accumulators import Accumulator, Ema, Kept, Trace
 from adaptax.core.calls import part, registered
-from adaptax.core.step import Step
+from adaptax.core.step import Step, log
 
 
 class Wrapped:
@@ -122,12 +122,12 @@ class Dozat(Wrapped):
         count, terms = step.count + ahead, np.arange(1, 60)
         rate = self.psi * math.log(0.96)
         if self.psi == 0:
-            return -jnp.expm1(count * _log(0.5 * self.inner.decay))
+            return -jnp.expm1(count * log(0.5 * self.inner.decay))
         weights = 0.5**terms * np.exp(terms * rate) / (terms * -np.expm1(terms * rate))
         series = jnp.asarray(weights, step.dtype) * -jnp.expm1(
             count[None] * jnp.asarray(terms * rate, step.dtype)
         )
-        return -jnp.expm1(count * _log(self.inner.decay) - jnp.sum(series))
+        return -jnp.expm1(count * log(self.inner.decay) - jnp.sum(series))
 
     def _parts(self, step: Step) -> tuple[Any, Any]:
         keep = self._factor(step, 1) / self._mass(step, 1)
@@ -137,12 +137,6 @@ class Dozat(Wrapped):
     def read(self, kept: Kept, x: jax.Array, step: Step) -> jax.Array:
         keep, take = step.once(self, "parts", lambda: self._parts(step))
         return numerics.times(kept[0], keep) + numerics.times(x, take)
-
-
-def _log(decay: Any) -> Any:
-    if isinstance(decay, int | float):
-        return math.log(decay) if decay > 0 else -1e30
-    return jnp.log(decay)
 
 
 @registered

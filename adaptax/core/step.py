@@ -65,7 +65,7 @@ class Step:
 
     def _absorbed(self, decay: Any) -> Any:
         if not callable(decay):
-            return -jnp.expm1(self.count * _log(self.number(decay)))
+            return -jnp.expm1(self.count * log(self.number(decay)))
         place = len(self.carrying)
         before = self._carried[place] if self._carried is not None else jnp.zeros((), self.dtype)
         before = before.astype(self.dtype)
@@ -73,7 +73,7 @@ class Step:
         return self.carrying[place]
 
 
-def _log(decay: Any) -> Any:
+def log(decay: Any) -> Any:
     """log(decay), on the host in float64 where it can be; log(0) is taken as a very small one."""
     if isinstance(decay, float):
         return math.log(decay) if decay > 0 else -1e30

@@ -49,5 +49,5 @@ class TrainState(train_state.TrainState):
         # The stock method does the rest, its handling of fp8 scales included.
         update = functools.partial(optax.with_extra_args_support(self.tx).update, **extra)
         bound = self.replace(tx=optax.GradientTransformation(self.tx.init, update))
-        made = train_state.TrainState.apply_gradients(bound, grads=grads, **fields)
+        made: Any = train_state.TrainState.apply_gradients(bound, grads=grads, **fields)
         return made.replace(tx=fields.get("tx", self.tx))

@@ -185,6 +185,24 @@ def test_an_equal_optimizer_is_the_same_static_argument(name):
     assert len(traced) == 2
 
 
+def test_an_own_rule_is_the_same_static_argument():
+    traced = []
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def step(tx, theta):
+        traced.append(tx)
+        return tx.update(theta, tx.init(theta), theta)[0]
+
+    def build(eps):
+        second = adaptax.Rms(adaptax.Debiased(adaptax.Ema(0.999)), eps)
+        return adaptax.descend(adaptax.Rule(adaptax.Trace(0.9), second), 0.1)
+
+    step.trace(build(1e-8), params()), step.trace(build(1e-8), params())
+    assert len(traced) == 1
+    step.trace(build(1e-6), params())
+    assert len(traced) == 2
+
+
 @pytest.mark.parametrize("name", FEW)
 def test_nothing_leaks_and_nothing_is_transferred(name):
     tx = adaptax.chain(adaptax.clip_by_global_norm(1.0), make(name))
