@@ -300,7 +300,7 @@ def compile_times(subjects: list[cost.Subject], params: Any, repeats: int) -> di
 @contextmanager
 def _uncached() -> Iterator[None]:
     """Without JAX's cache on disk, which a user may have switched on."""
-    before = jax.config.jax_enable_compilation_cache
+    before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)
     try:
         yield
