@@ -69,6 +69,7 @@ def temporaries(subject: cost.Subject, shapes: list[tuple[int, ...]]) -> float:
 
 def test_clipped_adamw_makes_no_temporary_of_the_parameters_size():
     assert temporaries(clipped(adaptax), [(1_000_000,)]) < LEAST
+    assert temporaries(clipped(adaptax), [(300, 300)] * 8) < LEAST
     assert temporaries(clipped(optax), [(1_000_000,)]) > 0.5
 
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from adaptax.core import numerics
 from adaptax.core.calls import part, registered
@@ -100,7 +101,8 @@ class Ema(OneArray):
 
     def absorb(self, kept: Kept, x: jax.Array, step: Step) -> Kept:
         (mean,) = kept
-        return (mean + numerics.times(x - mean, step.complement(self.decay)),)
+        change = numerics.times(lax.sub(x, mean), step.complement(self.decay))
+        return (lax.add(mean, change),)
 
     def mass(self, step: Step) -> Any:
         return step.absorbed(self.decay)

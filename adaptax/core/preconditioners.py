@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from adaptax.core import numerics
 from adaptax.core.accumulators import Accumulator, Kept
@@ -43,7 +44,7 @@ def _divide_by_root(
         "root",
         lambda: (_root(own) / correction, _product(eps, _root(own)), _product(inside, own)),
     )
-    divisor = plus(jnp.sqrt(plus(mean, under)), term)
+    divisor = plus(lax.sqrt(plus(mean, under)), term)
     return numerics.quotient(
         top, divisor, numerics.is_positive(eps) or numerics.is_positive(inside)
     ), gain

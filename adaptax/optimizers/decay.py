@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from adaptax.core import numerics, trees
 from adaptax.core.link import link
@@ -83,9 +84,9 @@ def pull(
     strength: Any,
     mask: Any,
     term: Callable[[jax.Array], jax.Array] = lambda p: p,
-    unit: Any = 1.0,
+    factor: Any = 1.0,
 ) -> Transformation:
-    """u + (strength/unit) · term(θ), computed wide, on the leaves that the mask chooses."""
+    """u + strength · factor · term(θ), computed wide, on the leaves that the mask chooses."""
 
     def check(params: Any) -> None:
         if mask is not None:
@@ -94,7 +95,7 @@ def pull(
     def apply(updates: Any, params: Any, now: Any) -> Any:
         if isinstance(now, int | float) and now == 0:
             return updates
-        weight = now / unit
+        weight = now * factor
         if params is None:
             raise ValueError(f"{name}: params are needed; call update(updates, state, params)")
         trees.check_alike(params, updates, "updates", "parameters")
@@ -112,4 +113,4 @@ def pull(
 
 def _plus(u: jax.Array, term: jax.Array, strength: Any) -> jax.Array:
     wide = numerics.widen(u)
-    return (wide + numerics.times(term, strength).astype(wide.dtype)).astype(u.dtype)
+    return lax.add(wide, numerics.times(term, strength).astype(wide.dtype)).astype(u.dtype)

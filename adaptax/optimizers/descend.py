@@ -66,9 +66,8 @@ def descend(
     first = Lifted(rule) if isinstance(rule, Rule) else _Direction(rule)
     last = None if after is None else Lifted(after)
 
-    def decay(gain: Any) -> Transformation:
-        # −η(gain·d + λθ) is −η·gain·(d + (λ/gain)θ), so the gain joins the rate
-        return pull("weight_decay", weight_decay, mask, unit=gain)
+    def decay(factor: Any) -> Transformation:
+        return pull("weight_decay", weight_decay, mask, factor=factor)
 
     def init(params: Any) -> DescentState:
         return DescentState(
@@ -85,9 +84,10 @@ def descend(
             trees.check_alike(params, updates, "gradients", "parameters")
         u, gain, ruled = first.directions(updates, state.rule, params, **extra)
         rate, rated = next_rate(learning_rate, state.rate)
-        u, pulled = decay(gain).update(u, state.decay, params)
+        # −η(gain·d + λθ) as (−η·gain)·d + (−η·λ)θ: two scalars, and no more operations an array
         down = -rate * gain
         u = jax.tree.map(lambda d: numerics.times(d, down), u)
+        u, pulled = decay(-rate).update(u, state.decay, params)
         traced = state.after
         if last is not None:
             u, gain, traced = last.directions(u, state.after)

@@ -69,7 +69,9 @@ def clip_by_global_norm(max_norm: Any) -> Transformation:
         size = numerics.tree_norm(updates)
         limit = jnp.asarray(bound, size.dtype)
         large = (size > limit) & jnp.isfinite(size)
-        factor = jnp.where(large, limit / jnp.where(large, size, jnp.ones_like(size)), 1.0)
+        # XLA repeats cheap scalar operations in every loop, but no division: that is the last one
+        one = jnp.ones_like(size)
+        factor = jnp.where(large, limit, one) / jnp.where(large, size, one)
         return jax.tree.map(lambda g: _times(g, factor), updates)
 
     return link(max_norm, apply)
