@@ -32,6 +32,7 @@ def scalar_dtype() -> np.dtype:
 
 def widen(x: jax.Array) -> jax.Array:
     """`x` in the dtype to compute in; no operation where it is wide already."""
+    x = jnp.asarray(x)  # a Python float has no dtype
     return x.astype(wide(x.dtype))
 
 

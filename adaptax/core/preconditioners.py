@@ -149,7 +149,8 @@ class Infinity:
         self, top: jax.Array, correction: Any, kept: Kept, g: jax.Array, step: Step
     ) -> Divided:
         divisor = self.accumulator.read(kept, g, step)
-        gain = step.once(self, "gain", lambda: 1.0 / correction)
+        own = self.accumulator.correction(step)
+        gain = step.once(self, "gain", lambda: own / correction)
         return numerics.quotient(top, divisor, numerics.is_positive(step.number(self.eps))), gain
 
 

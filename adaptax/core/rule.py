@@ -101,7 +101,7 @@ def _masses(rule: Rule) -> tuple[jax.Array, ...]:
         return ()
     step = Step(jnp.zeros((), jnp.int32))
     zero = jnp.zeros((), jnp.float32)
-    rule.step(rule.init(zero), zero, step)
+    _one(rule, zero, rule.init(zero), step)
     return tuple(jnp.zeros((), step.dtype) for _ in step.carrying)
 
 

@@ -108,7 +108,7 @@ def set_learning_rate(opt_state: Any, value: Any, label: str | None = None) -> A
             f"set_learning_rate: the state has several rates, of {_list(labels)}; "
             "name one with label=, or change all with scale_learning_rate"
         )
-    return _change(opt_state, label, lambda rate, factor: _set(rate, factor, value))
+    return _change(opt_state, label, lambda rate, base, _: _set(rate, base, value))
 
 
 def scale_learning_rate(opt_state: Any, factor: Any, label: str | None = None) -> Any:
@@ -132,7 +132,8 @@ def scale_learning_rate(opt_state: Any, factor: Any, label: str | None = None) -
     """
     factor = _checked("scale_learning_rate", "factor", factor, _FACTOR)
 
-    def scale(rate: jax.Array, multiplier: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def scale(rate: jax.Array, base: jax.Array, multiplier: jax.Array) -> tuple[Any, Any]:
+        del base
         by = jnp.asarray(factor).astype(rate.dtype)
         return rate * by, multiplier * by
 
@@ -144,19 +145,17 @@ def _checked(where: str, name: str, value: Any, spec: checks.Argument) -> Any:
     return value if isinstance(value, jax.core.Tracer) else float(value)
 
 
-def _set(rate: jax.Array, multiplier: jax.Array, value: Any) -> tuple[Any, Any]:
-    """A constant's multiplier is the rate itself, and becomes the value exactly."""
-    constant = rate == multiplier
-    if not isinstance(rate, jax.core.Tracer) and bool(((rate == 0) & ~constant).any()):
+def _set(rate: jax.Array, base: jax.Array, value: Any) -> tuple[Any, Any]:
+    """The rate, and the multiplier that makes it of the base."""
+    zero = base == 0
+    if not isinstance(base, jax.core.Tracer) and bool(zero.any()):
         raise ValueError(
             "set_learning_rate: the schedule is at 0, which no factor can bring to "
             f"{value}; set it after the warm-up, or build the optimizer with another schedule"
         )
     new = jnp.full_like(rate, value)
-    rescaled = multiplier * (new / jnp.where(constant, jnp.ones_like(rate), rate))
-    impossible = (rate == 0) & ~constant
-    rescaled = jnp.where(impossible, jnp.full_like(rate, jnp.nan), rescaled)
-    return new, jnp.where(constant, new, rescaled)
+    multiplier = new / jnp.where(zero, jnp.ones_like(base), base)
+    return new, jnp.where(zero, jnp.full_like(rate, jnp.nan), multiplier)
 
 
 def _change(opt_state: Any, label: str | None, change: Callable) -> Any:
@@ -171,9 +170,9 @@ def _change(opt_state: Any, label: str | None, change: Callable) -> Any:
         if label not in (None, next(labels)):
             return node
         fields = _fields(node)
-        old = [fields["learning_rate"], fields["multiplier"]]
-        new = change(*map(_value, old))
-        fields["learning_rate"], fields["multiplier"] = map(_with_value, old, new)
+        values = [_value(fields[name]) for name in ("learning_rate", "base", "multiplier")]
+        for name, new in zip(("learning_rate", "multiplier"), change(*values), strict=True):
+            fields[name] = _with_value(fields[name], new)
         return RateState(**fields) if isinstance(node, RateState) else type(node)(fields)
 
     return jax.tree.map(visit, opt_state, is_leaf=_is_rate)

@@ -118,6 +118,15 @@ def test_inject_hyperparams_obeys_schedules():
     assert float(adaptax.learning_rate(state)) == pytest.approx(0.5)
 
 
+def test_a_schedule_that_was_set_to_zero_is_set_back():
+    tx = adaptax.sgd(optax.linear_schedule(0.5, 0.0, 8))
+    _, state = steps(tx, params(), 1)
+    for value in (0.0, 0.25):
+        state = adaptax.set_learning_rate(state, value)
+        _, state = steps(tx, params(), 1, state)
+    assert float(adaptax.learning_rate(state)) == pytest.approx(0.25 * 0.75 / 0.875)
+
+
 def test_lookahead(standard):
     start = optax.LookaheadParams.init_synced(params())
     tx = optax.lookahead(strictly(adaptax.adam(0.1)), sync_period=2, slow_step_size=0.5)
