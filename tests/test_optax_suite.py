@@ -48,7 +48,7 @@ def run(which):
 def test_everything_but_convergence():
     passed, failed, output = run("not test_optimization")
     assert failed == DELIBERATE, output[-5000:]
-    assert output.count("dtype('bfloat16') != dtype('float32')") >= 3, output[-5000:]
+    assert len(re.findall(r"dtype\(.?bfloat16.?\) != dtype\(.?float32.?\)", output)) >= 3, output
     assert passed >= 150, passed
 
 

@@ -8,6 +8,7 @@ to an equal value. Where an argument cannot be compared (an array, a tracer), id
 import dataclasses
 import functools
 import inspect
+import numbers
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, dataclass_transform
 
@@ -64,7 +65,7 @@ def _key(value: Any) -> Hashable:
     if isinstance(value, dict):
         return ("dict", frozenset((k, _key(v)) for k, v in value.items()))
     if type(value) in (list, tuple):  # a transformation is a tuple too, with an equality of its own
-        return ("tuple", *map(_key, value))
+        return (type(value).__name__, *map(_key, value))
     if isinstance(value, np.ndarray) or type(value).__hash__ is None or hasattr(value, "aval"):
         return _Same(value)
     try:
@@ -90,10 +91,11 @@ def plain(value: Any) -> Any:
         return bool(value)
     if isinstance(value, np.generic):
         return value.item() if isinstance(value.item(), int | float | str) else float(value)
-    if isinstance(value, list):
-        return tuple(plain(v) for v in value)
-    if type(value) is tuple:
-        return tuple(plain(v) for v in value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool | int | float):
+        return float(value)
+    if type(value) in (list, tuple):
+        each = [plain(v) for v in value]
+        return tuple(each) if type(value) is tuple else each
     if type(value) is dict:
         return {k: plain(v) for k, v in value.items()}
     return value
@@ -113,7 +115,10 @@ def factory(kind: str, wrap: Callable[[Any, Call], T]) -> Callable[[Callable], C
         def build(*args: Any, **kwargs: Any) -> T:
             bound = _bind(name, signature, args, kwargs)
             for argument, value in bound.arguments.items():
-                bound.arguments[argument] = plain(value)
+                value = plain(value)
+                # of a schedule's arguments a list is a sequence; elsewhere it is a tree of its own
+                sequence = kind == "schedule" and isinstance(value, list)
+                bound.arguments[argument] = tuple(value) if sequence else value
             checks.arguments(name, bound.arguments)
             return wrap(make(*bound.args, **bound.kwargs), _call(name, signature, bound))
 
@@ -168,6 +173,18 @@ def part(cls: type[T]) -> type[T]:
         @part
         class Median: ...
     """
+    own_check = cls.__dict__.get("__post_init__")
+
+    def check(self: Any) -> None:
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        checks.arguments(type(self).__name__, fields)
+        for name in ("inner", "accumulator"):
+            if name in fields and not hasattr(fields[name], "absorb"):
+                raise TypeError(f"{self!r}: {name} must be a part of the algebra that absorbs")
+        if own_check is not None:
+            own_check(self)
+
+    cls.__post_init__ = check  # type: ignore[attr-defined]
     made = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
 
     def call(self: Any) -> Call:

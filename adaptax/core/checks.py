@@ -35,6 +35,7 @@ class Range:
 
 
 UNIT = Range(0.0, 1.0)
+_LARGEST = float(np.finfo(np.float32).max)  # what scalars can hold
 NONNEGATIVE = Range(0.0)
 POSITIVE = Range(0.0, low_open=True)
 ANY = Range()
@@ -76,7 +77,9 @@ def _dtype(meaning: str) -> Argument:
 
 
 # Each number is explained here once; a docstring says only what differs.
-ARGUMENTS: dict[str, Argument] = {
+# `factory.argument` is what a name means there only; None is checked by the factory itself.
+ARGUMENTS: dict[str, Argument | None] = {
+    "Rule.momentum": None,
     "learning_rate": _hyper("how far to step, per update", NONNEGATIVE),
     "b1": _hyper("decay of the first moment, per step", UNIT),
     "b2": _hyper("decay of the second moment, per step", UNIT),
@@ -87,7 +90,7 @@ ARGUMENTS: dict[str, Argument] = {
     "eps_root": _hyper("added under the root, in units of the squared gradient", NONNEGATIVE),
     "weight_decay": _hyper("decoupled decay, per step and unit of rate", NONNEGATIVE),
     "strength": _hyper("weight of the penalty, in units of loss", NONNEGATIVE),
-    "threshold": Argument("rectify while the variance has more degrees of freedom", Range(4.0)),
+    "threshold": _hyper("rectify while the variance has more degrees of freedom", Range(4.0)),
     "momentum_decay": Argument(
         "psi of Dozat's momentum schedule, per step; None is the simple form",
         NONNEGATIVE,
@@ -95,6 +98,14 @@ ARGUMENTS: dict[str, Argument] = {
     ),
     "initial_accumulator_value": Argument("what the accumulator starts from", NONNEGATIVE),
     "initial_scale": Argument("what the second moment starts from", NONNEGATIVE),
+    "inside": _hyper("added under the root, in units of the accumulated statistic", NONNEGATIVE),
+    "floor": _hyper("added to the average at each step, in its own unit", NONNEGATIVE),
+    "psi": Argument("Dozat's momentum schedule, per step", NONNEGATIVE),
+    "dtype": _dtype("how the arrays are stored"),
+    "debiased": _flag("weights that sum to one"),
+    "adaptive_grad_clip.eps": Argument(
+        "smallest norm of a unit, in units of the weights", NONNEGATIVE
+    ),
     "max_delta": _hyper("largest absolute value of an entry", NONNEGATIVE),
     "max_norm": _hyper("largest norm of the whole tree", NONNEGATIVE),
     "clipping": _hyper("largest ratio of gradient norm to weight norm, per unit", POSITIVE),
@@ -117,8 +128,9 @@ ARGUMENTS: dict[str, Argument] = {
 def arguments(where: str, given: dict[str, Any]) -> None:
     """Check every argument of a call that the table knows."""
     for name, value in given.items():
-        if name in ARGUMENTS:
-            argument(where, name, value, ARGUMENTS[name])
+        spec = ARGUMENTS.get(f"{where}.{name}", ARGUMENTS.get(name))
+        if spec is not None:
+            argument(where, name, value, spec)
 
 
 def argument(where: str, name: str, value: Any, spec: Argument) -> None:
@@ -135,12 +147,18 @@ def argument(where: str, name: str, value: Any, spec: Argument) -> None:
         return None if _is_inexact_dtype(value) else refuse(TypeError)
     if callable(value) and spec.schedule:
         return
+    dtype = getattr(value, "dtype", None)
+    if spec.range is UNIT and dtype is not None and np.dtype(dtype).itemsize < 4:
+        raise TypeError(
+            f"{where}({name}=...): {dtype} cannot hold a decay near 1; give it as float32 "
+            "(optax.inject_hyperparams(..., hyperparam_dtype=jnp.float32))"
+        )
     if isinstance(value, jax.core.Tracer):
         return None if value.shape == () else refuse(TypeError)
     number = _number(value)
-    if number is None or (spec.whole and math.isfinite(number) and number % 1 != 0):
+    if number is None or (spec.whole and number % 1 != 0 and math.isfinite(number)):
         return refuse(TypeError)
-    if not math.isfinite(number) or (spec.range is not None and number not in spec.range):
+    if not abs(number) <= _LARGEST or (spec.range is not None and number not in spec.range):
         refuse(ValueError)
 
 

@@ -51,8 +51,10 @@ def _encode(value: Any, where: str) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else {"float": repr(value)}
-    if type(value) in (tuple, list):
+    if type(value) is list:
         return [_encode(v, where) for v in value]
+    if type(value) is tuple:
+        return {"tuple": [_encode(v, where) for v in value]}
     if isinstance(value, dict):
         return {"dict": [[_encode(k, where), _encode(v, where)] for k, v in value.items()]}
     raise TypeError(
@@ -77,17 +79,26 @@ def from_config(config: dict[str, Any]) -> Any:
         >>> adaptax.from_config(adaptax.to_config(tx)) == tx
         True
     """
+    try:
+        return _build(config)
+    except RecursionError:
+        raise ValueError("the config is nested too deeply") from None
+
+
+def _build(config: Any) -> Any:
     if not isinstance(config, dict):
-        raise TypeError(f"a config is a dict with 'name' and 'arguments', not {config!r}")
+        raise TypeError(f"a config is a dict with 'name' and 'arguments', not {str(config)[:200]}")
     unknown = set(config) - {"name", "arguments", "positional"}
     if unknown or not {"name", "arguments"} <= set(config):
         raise ValueError(
             f"a config has 'name' and 'arguments' (and 'positional'), not {sorted(config, key=str)}"
         )
     name, named, positional = config["name"], config["arguments"], config.get("positional", [])
-    if not isinstance(name, str) or not isinstance(named, dict) or not isinstance(positional, list):
+    kinds = isinstance(name, str), isinstance(named, dict), isinstance(positional, list)
+    if not all(kinds) or not all(isinstance(argument, str) for argument in named):
         raise TypeError(
-            f"config {config!r}: 'name' is text, 'arguments' a dict, 'positional' a list"
+            f"config {str(config)[:200]}: 'name' is text, 'arguments' a dict with text as keys, "
+            "'positional' a list"
         )
     make = registry.lookup(name)
     return make(*map(_decode, positional), **{k: _decode(v) for k, v in named.items()})
@@ -95,11 +106,20 @@ def from_config(config: dict[str, Any]) -> Any:
 
 def _decode(value: Any) -> Any:
     if isinstance(value, list):
-        return tuple(_decode(v) for v in value)
-    if isinstance(value, dict):
-        if set(value) == {"float"} and value["float"] in ("inf", "-inf", "nan"):
-            return float(value["float"])
-        if set(value) == {"dict"} and isinstance(value["dict"], list):
-            return {_decode(k): _decode(v) for k, v in value["dict"]}
-        return from_config(value)
-    return value
+        return [_decode(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"float"} and value["float"] in ("inf", "-inf", "nan"):
+        return float(value["float"])
+    if set(value) == {"tuple"} and isinstance(value["tuple"], list):
+        return tuple(_decode(v) for v in value["tuple"])
+    if set(value) == {"dict"}:
+        return _decode_dict(value["dict"])
+    return _build(value)
+
+
+def _decode_dict(pairs: Any) -> dict[Any, Any]:
+    listed = isinstance(pairs, list) and all(isinstance(p, list) and len(p) == 2 for p in pairs)
+    if not listed or not all(isinstance(k, str | int | float) for k, _ in pairs):
+        raise ValueError(f"config {str(pairs)[:200]}: a dict is a list of [key, value] pairs")
+    return {k: _decode(v) for k, v in pairs}

@@ -16,7 +16,7 @@ _MOST = np.iinfo(np.int32).max
 
 def wide(dtype: Any) -> np.dtype:
     """The dtype to compute in: float32 for the 16-bit ones and below, else the dtype itself."""
-    dtype = np.dtype(dtype)
+    dtype = np.dtype(jax.dtypes.canonicalize_dtype(dtype))
     return dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
 
 

@@ -200,7 +200,7 @@ class Deviation:
     ) -> Divided:
         del g
         variance = kept[1]
-        if self.debiased and self.start:
+        if self.debiased and not (isinstance(self.start, int | float) and self.start == 0):
             mass = step.absorbed(self.decay)
             variance = plus(variance, self.start * (1.0 - mass) / mass)
         eps, inside = step.number(self.eps), step.number(self.inside)
@@ -239,7 +239,7 @@ class Rectified:
 
     def _rectification(self, step: Step) -> tuple[Any, Any]:
         rho, most = _degrees_of_freedom(step.number(self.decay), step.count)
-        use = rho > self.threshold
+        use = rho > step.number(self.threshold)
         safe = jnp.where(use, rho, jnp.full_like(rho, 5.0))
         squared = (safe - 4.0) * (safe - 2.0) * most / ((most - 4.0) * (most - 2.0) * safe)
         return use, jnp.sqrt(jnp.maximum(squared, 0.0))

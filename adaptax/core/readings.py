@@ -115,19 +115,21 @@ class Dozat(Wrapped):
             raise TypeError(f"{self!r}: the momentum schedule needs an Ema with a constant decay")
 
     def _factor(self, step: Step, ahead: int) -> Any:
-        decline = jnp.exp((step.count + ahead) * (self.psi * math.log(0.96)))
+        decline = jnp.exp((step.count + ahead) * (step.number(self.psi) * math.log(0.96)))
         return self.inner.decay * (1.0 - 0.5 * decline)
 
     def _mass(self, step: Step, ahead: int) -> Any:
-        count, terms = step.count + ahead, np.arange(1, 60)
-        rate = self.psi * math.log(0.96)
-        if self.psi == 0:
+        count, psi = step.count + ahead, step.number(self.psi)
+        if isinstance(psi, float) and psi == 0:
             return -jnp.expm1(count * log(0.5 * self.inner.decay))
-        weights = 0.5**terms * np.exp(terms * rate) / (terms * -np.expm1(terms * rate))
-        series = jnp.asarray(weights, step.dtype) * -jnp.expm1(
-            count[None] * jnp.asarray(terms * rate, step.dtype)
-        )
-        return -jnp.expm1(count * log(self.inner.decay) - jnp.sum(series))
+        host = isinstance(psi, float)  # weights in float64 where they can be
+        xp, dtype = (np, np.float64) if host else (jnp, step.dtype)
+        terms = xp.arange(1, 60, dtype=dtype)
+        rates = terms * (psi * math.log(0.96))
+        weights = 0.5**terms * xp.exp(rates) / (terms * -xp.expm1(rates))
+        declines = -jnp.expm1(count[None] * jnp.asarray(rates, step.dtype))
+        series = jnp.sum(jnp.asarray(weights, step.dtype) * declines)
+        return -jnp.expm1(count * log(self.inner.decay) - series)
 
     def _parts(self, step: Step) -> tuple[Any, Any]:
         keep = self._factor(step, 1) / self._mass(step, 1)
@@ -169,6 +171,11 @@ class Largest(Wrapped):
     def correction(self, step: Step) -> Any:
         del step
         return 1.0
+
+
+def stored(accumulator: Any, dtype: Any) -> Any:
+    """The accumulator, kept in `dtype` where one is given."""
+    return accumulator if dtype is None else Stored(accumulator, dtype)
 
 
 @registered

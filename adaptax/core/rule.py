@@ -47,12 +47,15 @@ class Rule:
             raise TypeError(f"Rule(momentum={self.momentum!r}): an accumulator is needed")
         if self.scale is not None and not isinstance(self.scale, Preconditioner):
             raise TypeError(f"Rule(scale={self.scale!r}): a preconditioner or None is needed")
-        if isinstance(self.scale, Belief) and not self.momentum.slots("mu"):
+        scale = getattr(self.scale, "inner", self.scale)
+        if isinstance(scale, Belief) and not self.momentum.slots("mu"):
             raise ValueError(f"{self!r}: Belief needs a momentum that keeps an average")
 
     def slots(self) -> tuple[str, ...]:
         """The names of the arrays kept for each parameter, momentum's first."""
-        return self.momentum.slots("mu") + (self.scale.slots("nu") if self.scale else ())
+        first = self.momentum.slots("mu")
+        second = self.scale.slots("nu") if self.scale else ()
+        return first + tuple(f"{name}_of_scale" if name in first else name for name in second)
 
     def init(self, like: Any) -> Kept:
         """The arrays kept for one parameter."""
@@ -125,6 +128,7 @@ class Lifted:
     ) -> tuple[Any, Any, Any]:
         """The directions (wide), the gain they are still to be multiplied by, and the new state."""
         del params, extra
+        trees.check_inexact(updates, "gradient")
         arrays = state[1 : 1 + len(self.slots)]
         if arrays:
             trees.check_alike(arrays[-1], updates, "gradients", "parameters given to init")

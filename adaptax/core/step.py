@@ -35,6 +35,7 @@ class Step:
         self._carried = carried
         self._made: dict[Any, Any] = {}
         self._owners: list[Any] = []
+        self._decays: dict[Any, Any] = {}
 
     def once(self, owner: Any, name: Any, compute: Callable[[], Any]) -> Any:
         """`compute()`, the first time that `owner` asks for `name` in this update."""
@@ -53,7 +54,10 @@ class Step:
         return self._scalar(hyper)
 
     def _scalar(self, value: Any) -> jax.Array:
-        return jnp.asarray(value).astype(self.dtype)
+        value = jnp.asarray(value)
+        if value.shape:
+            raise ValueError(f"a schedule or number must be a scalar; got shape {value.shape}")
+        return value.astype(self.dtype)
 
     def complement(self, decay: Any) -> Any:
         """1 − decay; taken in float64 where the decay is a plain number."""
@@ -61,7 +65,14 @@ class Step:
 
     def absorbed(self, decay: Any) -> Any:
         """The mass of an average with this decay: 1 − decayᵗ, or 1 − ∏ decayᵢ of a schedule."""
-        return self.once(decay, "mass", lambda: self._absorbed(decay))
+        return self.once(self._same(decay), "mass", lambda: self._absorbed(decay))
+
+    def _same(self, decay: Any) -> Any:
+        """One object for equal decays, so that equal rules carry equally many masses."""
+        try:
+            return self._decays.setdefault(decay, decay)
+        except TypeError:  # an array or tracer, which is only equal to itself
+            return decay
 
     def _absorbed(self, decay: Any) -> Any:
         if not callable(decay):

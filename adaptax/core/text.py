@@ -39,8 +39,12 @@ def call(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         registry.lookup(node.id)
         return node.id, (), {}
     if not isinstance(node, ast.Call):
-        raise ValueError(f"{text!r} is not a call such as 'adamw(0.001)'")
+        raise ValueError(f"{_shown(text)} is not a call such as 'adamw(0.001)'")
     return _parts(node, text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 200 else text[:200] + "…")
 
 
 def _expression(text: str) -> ast.expr:
@@ -53,19 +57,21 @@ def _expression(text: str) -> ast.expr:
             warnings.simplefilter("ignore", SyntaxWarning)
             return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise ValueError(f"{text!r} does not read as a call such as 'adamw(0.001)'") from None
+        raise ValueError(f"{_shown(text)} does not read as a call such as 'adamw(0.001)'") from None
 
 
 def _parts(node: ast.Call, text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
     if not isinstance(node.func, ast.Name):
-        raise ValueError(f"{text!r}: only plain names are called, not {ast.unparse(node.func)!r}")
+        raise ValueError(
+            f"{_shown(text)}: only plain names are called, not {ast.unparse(node.func)!r}"
+        )
     registry.lookup(node.func.id)
     named = {}
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise ValueError(f"{text!r}: '**' is not read; write the arguments out")
+            raise ValueError(f"{_shown(text)}: '**' is not read; write the arguments out")
         if keyword.arg in named:
-            raise ValueError(f"{text!r}: {keyword.arg!r} is given twice")
+            raise ValueError(f"{_shown(text)}: {keyword.arg!r} is given twice")
         named[keyword.arg] = _value(keyword.value, text)
     return node.func.id, tuple(_value(a, text) for a in node.args), named
 
@@ -78,14 +84,19 @@ def _value(node: ast.expr, text: str) -> Any:
             return -number
         case ast.Name(id="inf" | "nan"):
             return float(node.id)
-        case ast.Tuple() | ast.List():
+        case ast.Tuple():
             return tuple(_value(e, text) for e in node.elts)
+        case ast.List():
+            return [_value(e, text) for e in node.elts]
         case ast.Dict() if None not in node.keys:
-            pairs = zip(node.keys, node.values, strict=True)
-            return {_value(k, text): _value(v, text) for k, v in pairs if k is not None}
+            keys = [_value(k, text) for k in node.keys if k is not None]
+            if not all(isinstance(k, str | int | float) for k in keys):
+                raise ValueError(f"{_shown(text)}: keys of a dict are text or numbers")
+            return dict(zip(keys, (_value(v, text) for v in node.values), strict=True))
         case ast.Call():
             name, args, kwargs = _parts(node, text)
             return registry.lookup(name)(*args, **kwargs)
     raise ValueError(
-        f"{text!r}: {ast.unparse(node)!r} is not read; use numbers, text, tuples, dicts and calls"
+        f"{_shown(text)}: {_shown(ast.unparse(node))} is not read; "
+        "use numbers, text, tuples, lists, dicts and calls"
     )

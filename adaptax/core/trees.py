@@ -31,15 +31,15 @@ def _is_numpy(leaf: Any) -> bool:
     return isinstance(leaf.dtype, np.dtype)
 
 
-def check_inexact(params: Any) -> None:
-    """Raise a `TypeError` that names the first leaf no gradient can move."""
+def check_inexact(params: Any, what: str = "parameter") -> None:
+    """Raise a `TypeError` that names the first leaf that is no floating or complex array."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         dtype = getattr(leaf, "dtype", None)
         if dtype is None and isinstance(leaf, float | complex):
             continue
         if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
-                f"parameter {path_name(path)} is {_describe(leaf)}; only floating (or complex) "
+                f"{what} {path_name(path)} is {_describe(leaf)}; only floating (or complex) "
                 "arrays can be optimized. Leave it out of the tree (equinox: "
                 "eqx.filter(model, eqx.is_inexact_array)) or mask it with optax.partition."
             )
@@ -102,9 +102,10 @@ def chosen(mask: Any, params: Any) -> Any:
     """
     mask = mask(params) if callable(mask) else mask
     for path, leaf in jax.tree_util.tree_leaves_with_path(mask):
-        if not isinstance(leaf, bool | np.bool_):
+        array = getattr(leaf, "dtype", None) == np.bool_ and np.shape(leaf) == ()
+        if not isinstance(leaf, bool) and not array:
             raise ValueError(f"mask at {path_name(path)} is {leaf!r}; it must be True or False")
     try:
-        return jax.tree.map(lambda m, under: jax.tree.map(lambda _: m, under), mask, params)
+        return jax.tree.map(lambda m, under: jax.tree.map(lambda _: bool(m), under), mask, params)
     except ValueError as error:
         raise ValueError(f"the mask is no prefix of the parameters: {error}") from None

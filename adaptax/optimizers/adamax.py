@@ -4,18 +4,14 @@ from typing import Any
 
 from adaptax.core.accumulators import Ema, Peak
 from adaptax.core.preconditioners import Infinity
-from adaptax.core.readings import Debiased, Stored
+from adaptax.core.readings import Debiased, stored
 from adaptax.core.rule import Rule
 from adaptax.core.transformation import Transformation, optimizer
 from adaptax.optimizers.descend import descend
 
 
 def _rule(b1: Any, b2: Any, eps: Any, mu_dtype: Any, nu_dtype: Any) -> Rule:
-    first: Any = Debiased(Ema(b1))
-    peak: Any = Peak(b2)
-    first = first if mu_dtype is None else Stored(first, mu_dtype)
-    peak = peak if nu_dtype is None else Stored(peak, nu_dtype)
-    return Rule(first, Infinity(peak, eps))
+    return Rule(stored(Debiased(Ema(b1)), mu_dtype), Infinity(stored(Peak(b2), nu_dtype), eps))
 
 
 @optimizer

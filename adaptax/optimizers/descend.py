@@ -63,6 +63,10 @@ def descend(
         >>> sign_like = adaptax.Rule(adaptax.Newest(), adaptax.Rms(adaptax.Newest(), eps=1e-8))
         >>> tx = adaptax.descend(sign_like, learning_rate=0.01)
     """
+    if not isinstance(rule, Rule) and not (hasattr(rule, "init") and hasattr(rule, "update")):
+        raise TypeError(f"descend(rule={rule!r}): a Rule or a transformation is needed")
+    if after is not None and not isinstance(after, Rule):
+        raise TypeError(f"descend(after={after!r}): a Rule or None is needed")
     first = Lifted(rule) if isinstance(rule, Rule) else _Direction(rule)
     last = None if after is None else Lifted(after)
 

@@ -13,20 +13,16 @@ from typing import Any
 
 from adaptax.core.accumulators import Ema, Newest, Total, Trace, Yogi
 from adaptax.core.preconditioners import Belief, Deviation, Rectified, Rms
-from adaptax.core.readings import Debiased, Largest, Nesterov, Stored
+from adaptax.core.readings import Debiased, Largest, Nesterov, stored
 from adaptax.core.rule import Rule
 from adaptax.core.transformation import Transformation, optimizer
 from adaptax.optimizers.descend import descend
 
 
-def _stored(accumulator: Any, dtype: Any) -> Any:
-    return accumulator if dtype is None else Stored(accumulator, dtype)
-
-
 def _moment(b1: Any, nesterov: bool, dtype: Any, start: float = 0.0) -> Any:
     """Adam's first moment: a corrected average, stored as asked, read one step ahead if asked."""
     mean = Debiased(Ema(b1, start))
-    return _stored(Nesterov(mean) if nesterov else mean, dtype)
+    return stored(Nesterov(mean) if nesterov else mean, dtype)
 
 
 def _eps(eps: Any, inside: bool) -> dict[str, Any]:
@@ -60,7 +56,7 @@ def sgd(
     if momentum is None:
         return descend(Rule(Newest()), learning_rate)
     trace = Nesterov(Trace(momentum)) if nesterov else Trace(momentum)
-    return descend(Rule(_stored(trace, accumulator_dtype)), learning_rate)
+    return descend(Rule(stored(trace, accumulator_dtype)), learning_rate)
 
 
 @optimizer
@@ -129,13 +125,17 @@ def rmsprop(
         >>> import adaptax
         >>> tx = adaptax.rmsprop(1e-3, decay=0.99, eps_in_sqrt=False)
     """
+    if centered and nu_dtype is not None:
+        raise ValueError(
+            f"rmsprop(nu_dtype={nu_dtype!r}): a centred one is kept in float32 or wider"
+        )
     if centered:
         scale: Any = Deviation(
             decay, initial_scale, debiased=bias_correction, **_eps(eps, eps_in_sqrt)
         )
     else:
         mean = Ema(decay, initial_scale)
-        mean = _stored(Debiased(mean) if bias_correction else mean, nu_dtype)
+        mean = stored(Debiased(mean) if bias_correction else mean, nu_dtype)
         scale = Rms(mean, **_eps(eps, eps_in_sqrt))
     after = None
     if momentum is not None:
@@ -177,7 +177,7 @@ def adam(
         >>> updates
         Array([-0.001, -0.001, -0.001], dtype=float32)
     """
-    scale = Rms(_stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
+    scale = Rms(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
     return descend(Rule(_moment(b1, nesterov, mu_dtype), scale), learning_rate)
 
 
@@ -218,7 +218,7 @@ def adamw(
         >>> import adaptax
         >>> tx = adaptax.adamw(1e-3, weight_decay=0.01)
     """
-    scale = Rms(_stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
+    scale = Rms(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
     rule = Rule(_moment(b1, nesterov, mu_dtype), scale)
     return descend(rule, learning_rate, weight_decay, mask)
 
@@ -263,8 +263,8 @@ def amsgrad(
     second: Any = Largest(Ema(b2))
     if bias_correction_nu:
         second = Debiased(Largest(Ema(b2))) if correct_maximum else Largest(Debiased(Ema(b2)))
-    scale = Rms(_stored(second, nu_dtype), eps, eps_root)
-    return descend(Rule(_stored(first, mu_dtype), scale), learning_rate)
+    scale = Rms(stored(second, nu_dtype), eps, eps_root)
+    return descend(Rule(stored(first, mu_dtype), scale), learning_rate)
 
 
 @optimizer
@@ -300,7 +300,7 @@ def radam(
         >>> import adaptax
         >>> tx = adaptax.radam(1e-3)
     """
-    scale = Rms(_stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
+    scale = Rms(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
     rule = Rule(_moment(b1, nesterov, mu_dtype), Rectified(scale, b2, threshold))
     return descend(rule, learning_rate)
 
@@ -333,7 +333,7 @@ def adabelief(
         >>> import adaptax
         >>> tx = adaptax.adabelief(1e-3)
     """
-    scale = Belief(_stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
+    scale = Belief(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)
     return descend(Rule(_moment(b1, nesterov, mu_dtype), scale), learning_rate)
 
 
@@ -353,7 +353,8 @@ def yogi(
 
     v ← v − (1−β₂) sign(v − g²) g²;  u = −η m̂/(√(v̂ + ε_root) + ε), m as in `adam`
 
-    Both moments start from `initial_accumulator_value`, as in Optax.
+    Both moments start from `initial_accumulator_value`, as in Optax, so that its first steps are
+    not zero even where the gradient is.
 
     State: `count`, `mu` and `nu` (8 bytes a parameter).
 
@@ -367,6 +368,6 @@ def yogi(
         >>> import adaptax
         >>> tx = adaptax.yogi(1e-2)
     """
-    second = _stored(Debiased(Yogi(b2, initial_accumulator_value)), nu_dtype)
+    second = stored(Debiased(Yogi(b2, initial_accumulator_value)), nu_dtype)
     first = _moment(b1, False, mu_dtype, initial_accumulator_value)
     return descend(Rule(first, Rms(second, eps, eps_root)), learning_rate)

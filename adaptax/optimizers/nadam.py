@@ -4,7 +4,7 @@ from typing import Any
 
 from adaptax.core.accumulators import Ema
 from adaptax.core.preconditioners import Rms
-from adaptax.core.readings import Debiased, Dozat, Nesterov, Stored
+from adaptax.core.readings import Debiased, Dozat, Nesterov, stored
 from adaptax.core.rule import Rule
 from adaptax.core.transformation import Transformation, optimizer
 from adaptax.optimizers.descend import descend
@@ -21,12 +21,11 @@ def _rule(
 ) -> Rule:
     first: Any = Nesterov(Debiased(Ema(b1))) if nesterov else Debiased(Ema(b1))
     if momentum_decay is not None:
+        if not nesterov:
+            raise ValueError(f"momentum_decay={momentum_decay!r} needs nesterov=True")
         first = Dozat(Ema(b1), momentum_decay)
-    second: Any = Debiased(Ema(b2))
     mu_dtype, nu_dtype = dtypes
-    first = first if mu_dtype is None else Stored(first, mu_dtype)
-    second = second if nu_dtype is None else Stored(second, nu_dtype)
-    return Rule(first, Rms(second, eps, eps_root))
+    return Rule(stored(first, mu_dtype), Rms(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root))
 
 
 @optimizer

@@ -32,11 +32,15 @@ def clip(max_delta: Any) -> Transformation:
     def apply(updates: Any, params: Any, bound: Any) -> Any:
         del params
 
-        def one(g: jax.Array) -> jax.Array:
+        def one(path: Any, g: jax.Array) -> jax.Array:
+            g = jnp.asarray(g)
+            if jnp.iscomplexobj(g):
+                raise TypeError(f"clip: gradient {trees.path_name(path)} is complex, without order")
             limit = jnp.asarray(bound, numerics.wide(g.dtype))
             return jnp.clip(numerics.widen(g), -limit, limit).astype(g.dtype)
 
-        return jax.tree.map(one, updates)
+        trees.check_inexact(updates, "gradient")
+        return jax.tree_util.tree_map_with_path(one, updates)
 
     return link(max_delta, apply)
 
@@ -66,12 +70,9 @@ def clip_by_global_norm(max_norm: Any) -> Transformation:
 
     def apply(updates: Any, params: Any, bound: Any) -> Any:
         del params
+        trees.check_inexact(updates, "gradient")
         size = numerics.tree_norm(updates)
-        limit = jnp.asarray(bound, size.dtype)
-        large = (size > limit) & jnp.isfinite(size)
-        # XLA repeats cheap scalar operations in every loop, but no division: that is the last one
-        one = jnp.ones_like(size)
-        factor = jnp.where(large, limit, one) / jnp.where(large, size, one)
+        factor = _factor(size, jnp.asarray(bound, size.dtype))
         return jax.tree.map(lambda g: _times(g, factor), updates)
 
     return link(max_norm, apply)
@@ -104,22 +105,30 @@ def adaptive_grad_clip(clipping: Any, eps: float = 1e-3, axis: Any = None) -> Tr
     def apply(updates: Any, params: Any, ratio: Any) -> Any:
         if params is None:
             raise ValueError("adaptive_grad_clip: call update(updates, state, params)")
+        trees.check_inexact(updates, "gradient")
         trees.check_alike(params, updates, "gradients", "parameters")
 
         def one(path: Any, g: jax.Array, p: jax.Array) -> jax.Array:
             over = _unit_axes(p, path) if axis is None else axis
             size, weight = _unit_norm(g, over), _unit_norm(p, over)
             limit = numerics.times(jnp.maximum(weight, eps), ratio)
-            large = (size > limit) & jnp.isfinite(size)
-            factor = jnp.where(large, limit / jnp.where(large, size, jnp.ones_like(size)), 1.0)
-            return (numerics.widen(g) * factor).astype(g.dtype)
+            return _times(g, _factor(size, limit))
 
         return jax.tree_util.tree_map_with_path(one, updates, params)
 
     return link(clipping, apply)
 
 
+def _factor(size: jax.Array, limit: jax.Array) -> jax.Array:
+    """min(1, limit/size); 1 for a size that is not finite, and for 0/0."""
+    large = (size > limit) & jnp.isfinite(size)
+    # XLA repeats cheap scalar operations in every loop, but no division: that is the last one
+    one = jnp.ones_like(size)
+    return jnp.where(large, limit, one) / jnp.where(large, size, one)
+
+
 def _times(g: jax.Array, factor: jax.Array) -> jax.Array:
+    g = jnp.asarray(g)
     return numerics.times(numerics.widen(g), factor).astype(g.dtype)
 
 

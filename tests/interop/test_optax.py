@@ -230,7 +230,9 @@ def test_a_bad_rate_is_refused_by_name(value, error):
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32, jnp.int32])
-@pytest.mark.parametrize("rate", [0.5, optax.linear_schedule(0.5, 0.0, 1000)], ids=["number", "schedule"])
+@pytest.mark.parametrize(
+    "rate", [0.5, optax.linear_schedule(0.5, 0.0, 1000)], ids=["number", "schedule"]
+)
 def test_the_rate_is_set_to_a_traced_number_of_any_dtype(dtype, rate):
     state = adaptax.sgd(rate).init(params())
     state = jax.jit(adaptax.set_learning_rate)(state, jnp.asarray(2, dtype))
