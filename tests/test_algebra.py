@@ -180,6 +180,26 @@ def test_scan_loop_and_members_agree(case):
         )
 
 
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_counters_stay_at_their_largest(case):
+    """At 2³¹ − 1 updates the counters stop, and everything stays finite."""
+    most, params = np.iinfo(np.int32).max, jnp.ones(3)
+    tx = case.make(0.1)
+    state = jax.tree.map(
+        lambda x: jnp.full_like(x, most) if x.dtype == jnp.int32 else x, tx.init(params)
+    )
+    u, after = tx.update(jnp.ones(3), state, params)
+    assert bool(jnp.isfinite(u).all()), u
+    counters = [x for x in jax.tree.leaves(after) if x.dtype == jnp.int32]
+    assert counters and all(int(x) == most for x in counters), counters
+
+
+def test_two_parts_with_one_name_are_kept_apart():
+    rule = adaptax.Rule(Trace(0.9), adaptax.Rms(Trace(0.9), eps=1e-8))
+    state = adaptax.scale_by_rule(rule).init(jnp.ones(3))
+    assert state._fields == ("count", "trace", "trace_of_scale")
+
+
 def test_decoupled_decay_shrinks_the_weights_alone():
     """With zero gradients the weights follow (1 − ηλ)ᵗ, and the L2 penalty does not."""
     for name in ("adamw", "nadamw", "adamaxw"):

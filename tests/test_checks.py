@@ -75,6 +75,22 @@ def test_the_ends_of_the_ranges_are_allowed(name):
         (lambda: adaptax.scale_by_rule(adaptax.Ema(0.9)), "a Rule is needed"),
         (lambda: adaptax.nadam(0.1, b1=lambda k: 0.9, momentum_decay=0.004), "constant decay"),
         (lambda: adaptax.Nesterov(adaptax.Total()), "Ema or a Trace"),
+        (lambda: adaptax.Ema(2.0), "Ema(decay=2.0): decay must be a number in [0, 1)"),
+        (lambda: adaptax.Debiased(3), "inner must be a part of the algebra"),
+        (lambda: adaptax.Rms(3), "accumulator must be a part of the algebra"),
+        (lambda: adaptax.Dozat(adaptax.Ema(0.9), -1.0), "psi must be a number in [0, inf)"),
+        (lambda: adaptax.Stored(adaptax.Ema(0.9), "int8"), "dtype must be a floating dtype"),
+        (lambda: adaptax.descend(3, 0.1), "descend(rule=3)"),
+        (lambda: adaptax.descend(adaptax.Rule(adaptax.Newest()), 0.1, after=3), "descend(after=3)"),
+        (lambda: adaptax.nadam(0.1, nesterov=False, momentum_decay=0.1), "needs nesterov=True"),
+        (lambda: adaptax.rmsprop(0.1, centered=True, nu_dtype="bfloat16"), "nu_dtype='bfloat16'"),
+        (lambda: adaptax.adam(1e39), "learning_rate must be"),
+        (lambda: adaptax.adam(10**400), "learning_rate must be"),
+        (lambda: adaptax.adaptive_grad_clip(0.1, eps=lambda k: 0.1), "eps must be a number in"),
+        (
+            lambda: adaptax.adam(0.1, b2=jnp.asarray(0.999, jnp.bfloat16)),
+            "cannot hold a decay near 1",
+        ),
         (
             lambda: adaptax.Rule(adaptax.Newest(), adaptax.Belief(adaptax.Ema(0.9))),
             "keeps an average",
@@ -127,6 +143,24 @@ MASKS = [
 def test_bad_masks(mask, message):
     with pytest.raises(ValueError, match=message):
         adaptax.adamw(0.1, mask=mask).init({"w": jnp.ones(2), "b": jnp.ones(2)})
+
+
+def test_integer_gradients_are_named():
+    for tx in (
+        adaptax.sgd(0.1),
+        adaptax.adam(0.1),
+        adaptax.clip(1.0),
+        adaptax.clip_by_global_norm(1.0),
+    ):
+        params = {"w": jnp.ones(2)}
+        with pytest.raises(TypeError, match=r"gradient \['w'\] is int32\[2\]"):
+            tx.update({"w": jnp.ones(2, jnp.int32)}, tx.init(params))
+
+
+def test_schedules_give_scalars():
+    tx = adaptax.sgd(lambda step: jnp.ones(2))
+    with pytest.raises(ValueError, match=r"must be a scalar; got shape \(2,\)"):
+        tx.init(jnp.ones(2))
 
 
 def test_weight_decay_needs_the_weights():

@@ -143,6 +143,14 @@ def test_gradients_go_through_the_clip():
     assert bool(jnp.isfinite(jax.grad(loss)(jnp.zeros(3))).all())
 
 
+def test_adaptive_clip_of_small_weights():
+    """Below eps a unit counts as eps large."""
+    g, p = jnp.array([3.0, 4.0]), jnp.zeros(2)
+    for eps in (1e-3, 0.5):
+        got = clipped(adaptax.adaptive_grad_clip(0.1, eps=eps), g, p)
+        np.testing.assert_allclose(got, 0.1 * eps * g / 5.0, rtol=1e-6)
+
+
 def test_a_scheduled_bound():
     tx = adaptax.clip(lambda step: jnp.where(step == 0, 1.0, 2.0))
     state = tx.init(jnp.ones(2))

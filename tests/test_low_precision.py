@@ -97,8 +97,16 @@ def test_accumulators_do_not_stall():
     assert optax.tree.get(state, "sum_of_squares")[0] == 3000
 
 
-def test_injected_hyperparameters_survive_bfloat16():
-    """Optax casts them to the parameters' bfloat16, β₂ to 1, and gives NaN (optax#1414)."""
+def test_injected_bfloat16_decays_are_refused():
+    """Optax's wrapper casts β₂ to the parameters' bfloat16, to 1, and steps by NaN (optax#1414)."""
+    tx = optax.inject_hyperparams(adaptax.adam)(1e-2)
+    for init in (tx.init, jax.jit(tx.init)):
+        with pytest.raises(TypeError, match=r"adam\(b1=...\).*hyperparam_dtype=jnp.float32"):
+            init(jnp.zeros(2, jnp.bfloat16))
+
+
+def test_injected_hyperparameters_in_float32():
+    """What the refusal above asks for works."""
     with jax.numpy_dtype_promotion("standard"):
         tx = optax.inject_hyperparams(adaptax.adam, hyperparam_dtype=jnp.float32)(1e-2)
         params = jnp.zeros(2, jnp.bfloat16)

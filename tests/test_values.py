@@ -72,6 +72,28 @@ def test_equal_however_written():
     assert repr(adaptax.clip(1.0)) == "clip(max_delta=1.0)"
 
 
+def test_equal_rules_carry_equal_states():
+    """One schedule in two places, or two equal ones: the state is the same."""
+    shared = adaptax.constant(0.9)
+    first = adaptax.adam(0.1, b1=shared, b2=shared)
+    second = adaptax.parse(repr(first))
+    g = jnp.ones(2)
+    assert first == second
+    assert jax.tree.structure(first.init(g)) == jax.tree.structure(second.init(g))
+    second.update(g, first.init(g))
+
+
+def test_lists_and_tuples_are_trees_of_their_own():
+    params = [jnp.ones(2), jnp.ones(2)]
+    tx = adaptax.adamw(1.0, weight_decay=0.5, mask=[True, False])
+    for same_tx in (tx, adaptax.parse(repr(tx)), adaptax.from_config(adaptax.to_config(tx))):
+        assert same(same_tx, tx)
+        u, _ = same_tx.update([jnp.zeros(2)] * 2, same_tx.init(params), params)
+        assert float(u[0][0]) == -0.5 and not u[1].any()
+    assert tx != adaptax.adamw(1.0, weight_decay=0.5, mask=(True, False))
+    assert same(adaptax.piecewise([1.0, 2.0], [3]), adaptax.piecewise((1.0, 2.0), (3,)))
+
+
 def test_what_cannot_be_compared_is_compared_by_identity():
     rate = jnp.asarray(0.1)
     assert adaptax.sgd(rate) == adaptax.sgd(rate) != adaptax.sgd(jnp.asarray(0.1))
@@ -105,6 +127,13 @@ def test_unpacks_as_a_pair_and_is_optax_s():
     assert len(tx) == 2 and tx.init is init and tx.update is update
 
 
+def deep(levels):
+    config = {"name": "sgd", "arguments": {"learning_rate": 0.1}}
+    for _ in range(levels):
+        config = {"name": "chain", "arguments": {}, "positional": [config]}
+    return config
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
@@ -116,7 +145,12 @@ def test_unpacks_as_a_pair_and_is_optax_s():
         ({"name": "adam", "arguments": {"learning_rate": -1.0}}, "learning_rate must be"),
         ({"name": 3, "arguments": {}}, "is text"),
         ([], "a config is a dict"),
+        ({"name": "adam", "arguments": {1: 2}}, "text as keys"),
+        ({"name": "adamw", "arguments": {"learning_rate": {"dict": [1]}}}, "[key, value] pairs"),
+        ({"name": "scale_by_rule", "arguments": {"rule": 3}}, "a Rule is needed"),
+        (deep(3000), "nested too deeply"),
     ],
+    ids=range(12),
 )
 def test_bad_configs(config, message):
     with pytest.raises((ValueError, TypeError)) as error:

@@ -15,6 +15,7 @@ from typing import NoReturn
 from adaptax import __version__
 from adaptax.cli import bench, compare, listing
 from adaptax.cli.refusal import ERROR, OK, Refused, say
+from adaptax.core import registry
 
 COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
@@ -56,6 +57,26 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments, or a refusal that names the nearest options of the command."""
+    whole = parser()
+    arguments, unknown = whole.parse_known_args(argv)
+    if not unknown:
+        return arguments
+    options = _options(whole, arguments.command)
+    near = registry.nearest(unknown[0].partition("=")[0], options)
+    hint = f"; {near}" if unknown[0].startswith("-") else ""
+    command = f"adaptax {arguments.command or ''}".strip()
+    raise Refused(f"unrecognized arguments: {' '.join(unknown)}{hint} (see {command} --help)")
+
+
+def _options(whole: argparse.ArgumentParser, command: str | None) -> list[str]:
+    for action in whole._actions:
+        if isinstance(action, argparse._SubParsersAction) and command in action.choices:
+            whole = action.choices[command]
+    return [option for action in whole._actions for option in action.option_strings]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is returned.
 
@@ -75,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # "±" on an ASCII terminal is no reason to stop
     try:
-        arguments = parser().parse_args(argv)
+        arguments = _parse(argv)
         if arguments.command is None:
             raise Refused(f"no command given; choose from {', '.join(COMMANDS)} (see --help)")
         status = COMMANDS[arguments.command].run(arguments)

@@ -93,9 +93,10 @@ def plain(value: Any) -> Any:
         return value.item() if isinstance(value.item(), int | float | str) else float(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool | int | float):
         return float(value)
-    if type(value) in (list, tuple):
-        each = [plain(v) for v in value]
-        return tuple(each) if type(value) is tuple else each
+    if type(value) is list:
+        return [plain(v) for v in value]
+    if type(value) is tuple:
+        return tuple(plain(v) for v in value)
     if type(value) is dict:
         return {k: plain(v) for k, v in value.items()}
     return value

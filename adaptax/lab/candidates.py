@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import optax
 
 from adaptax.core import registry
 from adaptax.core import text as calls
 from adaptax.core.transformation import Transformation
 from adaptax.lab.tasks.base import Task
+from adaptax.rates.access import learning_rates
 
 DEFAULT = ("sgd", "adagrad", "rmsprop", "adam", "nadam")
 
@@ -118,6 +120,13 @@ def _from_text(task: Task, given: str, rate: Any, label: str | None) -> Candidat
     if registry.kind(name) == "optimizer" and not args and "learning_rate" not in kwargs:
         kwargs = {"learning_rate": _default_rate(task, name, rate), **kwargs}
     made = registry.lookup(name)(*args, **kwargs)
+    try:
+        learning_rates(made.init(np.zeros(1, np.float32)))
+    except ValueError:
+        raise ValueError(
+            f"{given!r} has no learning rate, so it does not step downhill; "
+            f"put it in a chain: chain({given}, adam(0.001))"
+        ) from None
     return _from_value(made, label or given)
 
 

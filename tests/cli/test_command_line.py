@@ -122,7 +122,9 @@ def test_a_rate_and_a_schedule_for_all(capsys):
         (["compare", "--task", "a\n\x1b[31m"], "'a\\n\\x1b[31m'"),
         (["compare", "--output", "file\x1b[31m/below"], "'file\\x1b[31m/below'"),
         (["compare", "--output", "a\0b"], "output="),
-        (["list", "more"], "unrecognized arguments: more"),
+        (["list", "more"], "unrecognized arguments: more (see adaptax list --help)"),
+        (["compare", "--optimzers", "adam"], "did you mean '--optimizers'"),
+        (["compare", "--optimizers", "clip(1.0)"], "'clip(1.0)' has no learning rate"),
     ],
 )
 def test_bad_input_is_refused_in_one_line_with_status_2(capsys, tmp_path, words, message):
