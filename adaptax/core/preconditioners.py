@@ -59,20 +59,26 @@ def _root(x: Any) -> Any:
     return x**0.5 if isinstance(x, float) else jnp.sqrt(x)
 
 
-@registered
-@part
-class Rms:
-    """Root mean square (or of a sum): divisor √(v + inside) + eps, v an accumulator of |g|²."""
+class OneAccumulator:
+    """What preconditioners with one accumulator share: it keeps a real statistic."""
 
-    accumulator: Accumulator
-    eps: Any = 0.0
-    inside: Any = 0.0
+    accumulator: Any
 
     def slots(self, name: str) -> tuple[str, ...]:
         return self.accumulator.slots(name)
 
     def init(self, like: Any, dtype: Any) -> Kept:
         return self.accumulator.init(like, numerics.real(dtype))
+
+
+@registered
+@part
+class Rms(OneAccumulator):
+    """Root mean square (or of a sum): divisor √(v + inside) + eps, v an accumulator of |g|²."""
+
+    accumulator: Accumulator
+    eps: Any = 0.0
+    inside: Any = 0.0
 
     def absorb(self, kept: Kept, g: jax.Array, mu: Kept, step: Step) -> Kept:
         del mu
@@ -89,7 +95,7 @@ class Rms:
 
 @registered
 @part
-class Belief:
+class Belief(OneAccumulator):
     """AdaBelief's: divisor √s + eps, s an average of |g − m|² to which `floor` is added each step.
 
     The floor enters with the statistic, as floor/(1−β): added to s itself, a small one would be
@@ -103,12 +109,6 @@ class Belief:
     def __post_init__(self) -> None:
         if not hasattr(self.accumulator, "gains"):
             raise TypeError(f"{self!r}: Belief needs an average (Ema or Trace) inside")
-
-    def slots(self, name: str) -> tuple[str, ...]:
-        return self.accumulator.slots(name)
-
-    def init(self, like: Any, dtype: Any) -> Kept:
-        return self.accumulator.init(like, numerics.real(dtype))
 
     def absorb(self, kept: Kept, g: jax.Array, mu: Kept, step: Step) -> Kept:
         floor = step.number(self.floor)
@@ -129,17 +129,11 @@ class Belief:
 
 @registered
 @part
-class Infinity:
+class Infinity(OneAccumulator):
     """Adamax's: divisor u, an accumulator (a `Peak`) of |g| + eps."""
 
     accumulator: Accumulator
     eps: Any = 0.0
-
-    def slots(self, name: str) -> tuple[str, ...]:
-        return self.accumulator.slots(name)
-
-    def init(self, like: Any, dtype: Any) -> Kept:
-        return self.accumulator.init(like, numerics.real(dtype))
 
     def absorb(self, kept: Kept, g: jax.Array, mu: Kept, step: Step) -> Kept:
         del mu
