@@ -1,5 +1,6 @@
 """PyTorch's AdamW in the same rounds, where it is installed and reaches the same kind of device."""
 
+import importlib
 import importlib.util
 import os
 from typing import Any
@@ -17,8 +18,7 @@ def contenders(clip: float | None, values: dict[str, np.ndarray]) -> tuple[dict[
     """
     if importlib.util.find_spec("torch") is None:
         return {}, ["PyTorch is not installed"]
-    import torch
-
+    torch = _torch()
     platform = jax.default_backend()
     if platform == "gpu" and torch.cuda.is_available():
         device = "cuda"
@@ -36,12 +36,16 @@ def contenders(clip: float | None, values: dict[str, np.ndarray]) -> tuple[dict[
     return found, notes
 
 
+def _torch() -> Any:
+    """PyTorch, which is no dependency: it takes part where it is installed."""
+    return importlib.import_module("torch")
+
+
 class TorchStep:
     """AdamW of one kind with its arrays, clipping before it where asked."""
 
     def __init__(self, kind: str, device: str, clip: float | None, values: dict[str, np.ndarray]):
-        import torch
-
+        torch = _torch()
         self._torch, self._device, self._clip = torch, device, clip
         self._params = []
         for value in values.values():
