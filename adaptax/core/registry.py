@@ -32,8 +32,8 @@ def kind(name: str) -> str:
 
 
 def names(kind: str) -> list[str]:
-    """All names of one kind, in the order in which they were defined."""
-    return [name for name, its in _KINDS.items() if its == kind]
+    """All names of one kind, in alphabetical order."""
+    return sorted(name for name, its in _KINDS.items() if its == kind)
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
