@@ -63,8 +63,9 @@ class Case:
 # with a decay of 0.9 the walk of its rounding is 2.3 times one rounding, at 4.5 sigma and a floor
 # of a tenth of the rms 3e-6, and the same again through a preconditioner.
 TRACE = 3.0
-# AdaDelta feeds its own steps back, so that the errors of two averages add up in two more.
-FEEDBACK = 2.5
+# AdaDelta's steps are proportional to √a, and a averages their squares: a relative error of a is
+# never forgotten, and those of v are added to it.
+FEEDBACK = 3.0
 
 _MAXIMUM = {"correct_maximum": ("maximum_of", {True: "raw", False: "corrected"})}
 

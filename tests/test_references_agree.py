@@ -38,16 +38,17 @@ def test_float64_over_10_000_steps(case, x64):
     check(case, 10_000, 1e-12, np.float64)
 
 
-# One float32 array per moment cannot do better than the random walk of its own rounding: for an
-# average over n steps σ ≈ ½·2⁻²⁴·√(n/3)/√3, which for 20,000 steps and the largest of 1.3 million
-# normal deviates comes to 3e-6. So 2e-6 is asked of 99.9 % of the comparisons and 4e-6 of all.
+# One float32 array per moment cannot do better than the random walk of its own rounding. A step
+# rounds by a uniform half unit in the last place, 2.5e-8 of v in the mean square; over n steps that
+# is 2.5e-8·√(n/3) of v and half of it of √v: σ = 1.0e-6 for n = 20,000. The largest of 1.3 million
+# correlated normal deviates is near 5σ, and 99 % are within 2σ over all steps (σ grows to the end).
 AVERAGES = [0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999999]
 
 
 def check_long(case, decay):
-    error = check(case, 20_000, 4e-6 * case.slack, **{case.average: decay})
-    tail = np.quantile(error, 0.999)
-    assert tail <= 2e-6 * case.slack, f"{case.id} {decay}: 99.9 % are within {tail:.2e}"
+    error = check(case, 20_000, 5e-6 * case.slack, **{case.average: decay})
+    tail = np.quantile(error, 0.99)
+    assert tail <= 2e-6 * case.slack, f"{case.id} {decay}: 99 % are within {tail:.2e}"
 
 
 @pytest.mark.parametrize("decay", [0.999, 0.999999])
@@ -65,7 +66,7 @@ def test_every_decay_over_20_000_steps(case, decay):
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=lambda c: c.id)
 def test_float32_over_20_000_steps(case):
-    check(case, 20_000, 4e-6 * case.slack)
+    check(case, 20_000, 5e-6 * case.slack)
 
 
 def step_number(k):
