@@ -194,6 +194,15 @@ def test_counters_stay_at_their_largest(case):
     assert counters and all(int(x) == most for x in counters), counters
 
 
+def test_corrections_of_every_preconditioner_are_used():
+    """A corrected divisor makes the first step one, whatever its statistic."""
+    second = Debiased(Ema(0.999))
+    for part in (adaptax.Rms(second, 1e-8), adaptax.Infinity(second)):
+        tx = adaptax.scale_by_rule(adaptax.Rule(Debiased(Ema(0.9)), part))
+        u, _ = tx.update(jnp.array([3.0, -2.0]), tx.init(jnp.ones(2)))
+        np.testing.assert_allclose(u, [1.0, -1.0], rtol=1e-5)
+
+
 def test_two_parts_with_one_name_are_kept_apart():
     rule = adaptax.Rule(Trace(0.9), adaptax.Rms(Trace(0.9), eps=1e-8))
     state = adaptax.scale_by_rule(rule).init(jnp.ones(3))
