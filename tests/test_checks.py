@@ -68,6 +68,7 @@ def test_the_ends_of_the_ranges_are_allowed(name):
         (lambda: adaptax.clip(-1.0), "max_delta must be"),
         (lambda: adaptax.clip_by_global_norm(math.nan), "max_norm must be"),
         (lambda: adaptax.adaptive_grad_clip(0.0), "clipping must be a number in (0, inf)"),
+        (lambda: adaptax.adaptive_grad_clip(0.1, axis="x"), "adaptive_grad_clip(axis='x')"),
         (lambda: adaptax.chain(), "at least one"),
         (lambda: adaptax.chain(adaptax.adam), "call it first: adam(...)"),
         (lambda: adaptax.Rule(0.9), "an accumulator is needed"),

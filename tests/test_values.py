@@ -181,6 +181,20 @@ def test_bad_text(text, message):
     assert message in str(error.value), error.value
 
 
+def test_a_part_of_one_s_own_has_no_config():
+    """Not even under the name of one of ours, which would come back as another value."""
+
+    @adaptax.part
+    class Ema(adaptax.Ema):
+        def absorb(self, kept, x, step):
+            return kept
+
+    tx = adaptax.scale_by_rule(adaptax.Rule(Ema(0.9)))
+    assert tx != adaptax.scale_by_rule(adaptax.Rule(adaptax.Ema(0.9)))
+    with pytest.raises(TypeError, match="a part of your own"):
+        adaptax.to_config(tx)
+
+
 def test_what_has_no_config_says_so():
     for value in (adaptax.sgd(lambda step: 0.1), adaptax.sgd(jnp.asarray(0.1))):
         with pytest.raises(TypeError, match=r"sgd\(learning_rate=\.\.\.\)"):

@@ -4,6 +4,7 @@ A value becomes `{"name": ..., "arguments": {...}}`. Names are looked up in the 
 and arguments go through the factory's own checks: a config can do no more than a call.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -29,11 +30,13 @@ def to_config(value: Any) -> dict[str, Any]:
     call = getattr(value, "call", None)
     if not isinstance(call, Call):
         raise TypeError(f"{value!r} was not made by a registered factory and has no config")
-    return _encode_call(call)
+    return _encode_call(call, value)
 
 
-def _encode_call(call: Call) -> dict[str, Any]:
-    registry.lookup(call.name)
+def _encode_call(call: Call, value: Any) -> dict[str, Any]:
+    # a part of the user's own may bear a registered name; its config would make another value
+    if dataclasses.is_dataclass(value) and not registry.has(call.name, type(value)):
+        raise TypeError(f"{value!r} is a part of your own, which no config can name")
     arguments = {
         name: _encode(argument, f"{call.name}({name}=...)") for name, argument in call.named.items()
     }
@@ -46,7 +49,7 @@ def _encode_call(call: Call) -> dict[str, Any]:
 def _encode(value: Any, where: str) -> Any:
     call = getattr(value, "call", None)
     if isinstance(call, Call):
-        return _encode_call(call)
+        return _encode_call(call, value)
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):

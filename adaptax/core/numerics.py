@@ -49,7 +49,7 @@ def increment(count: jax.Array) -> jax.Array:
 def times(x: jax.Array, factor: Any) -> jax.Array:
     """x · factor, where a plain 1 costs nothing and a traced factor takes the dtype of x.
 
-    Here and below `lax` instead of operators: they are traced in a third of the time, once a leaf.
+    Here and below `lax` instead of operators, which take longer to trace, once a leaf.
     """
     if isinstance(factor, int | float):
         return x if factor == 1 else lax.mul(x, np.asarray(factor, x.dtype)[()])
@@ -97,7 +97,7 @@ def norm(leaves: Sequence[jax.Array]) -> jax.Array:
     A norm beyond the largest number is the largest number. One pass over the data: the sum of
     squares is taken as it is, and only if it overflows or loses its small terms is it taken again
     with the data scaled by a power of two. The loop holds one copy of the sum, where a first
-    sum outside of it would be a second one: three equations a leaf and a tenth of the compile time.
+    sum outside of it would be a second one: more to trace and to compile for every leaf.
     """
     dtype = scalar_dtype()
     exponent, least = (80, 1e-30) if dtype == jnp.float32 else (500, 1e-250)

@@ -25,6 +25,11 @@ def lookup(name: str) -> Callable[..., Any]:
     return _FACTORIES[name]
 
 
+def has(name: str, factory: Callable[..., Any]) -> bool:
+    """Whether `name` stands for this very factory."""
+    return _FACTORIES.get(name) is factory
+
+
 def kind(name: str) -> str:
     """What `name` is: "optimizer", "transformation", "schedule" or "part"."""
     lookup(name)

@@ -139,7 +139,7 @@ class Lifted:
         directions, kept = [], []
         for i, leaf in enumerate(leaves):
             before = tuple(column[i] for column in columns)
-            direction, gain, after = _one(self.rule, numerics.widen(_array(leaf)), before, step)
+            direction, gain, after = _one(self.rule, numerics.widen(leaf), before, step)
             directions.append(direction)
             kept.append(after)
         after = [treedef.unflatten([k[i] for k in kept]) for i in range(len(self.slots))]

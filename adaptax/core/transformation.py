@@ -76,16 +76,6 @@ optimizer = factory("optimizer", _named)
 """The same for a factory of whole optimizers, the names that `adaptax list` shows."""
 
 
-def stateless(apply: Callable[..., Any]) -> Transformation:
-    """A transformation that keeps nothing: `apply(updates, params) -> updates`."""
-
-    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-        del extra
-        return apply(updates, params), state
-
-    return Transformation(lambda params: optax.EmptyState(), update)
-
-
 @transformation
 def chain(*transformations: optax.GradientTransformation) -> Transformation:
     """Apply transformations one after the other; the result is a value if all of them are.

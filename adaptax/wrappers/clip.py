@@ -102,6 +102,12 @@ def adaptive_grad_clip(clipping: Any, eps: float = 1e-3, axis: Any = None) -> Tr
         >>> tx = adaptax.chain(adaptax.adaptive_grad_clip(0.01), adaptax.sgd(0.1, momentum=0.9))
     """
 
+    axes = axis if isinstance(axis, tuple | list) else (axis,)
+    if axis is not None and not all(isinstance(a, int) and not isinstance(a, bool) for a in axes):
+        raise TypeError(
+            f"adaptive_grad_clip(axis={axis!r}): axis must be a whole number, several, or None"
+        )
+
     def apply(updates: Any, params: Any, ratio: Any) -> Any:
         if params is None:
             raise ValueError("adaptive_grad_clip: call update(updates, state, params)")
@@ -109,7 +115,7 @@ def adaptive_grad_clip(clipping: Any, eps: float = 1e-3, axis: Any = None) -> Tr
         trees.check_alike(params, updates, "gradients", "parameters")
 
         def one(path: Any, g: jax.Array, p: jax.Array) -> jax.Array:
-            over = _unit_axes(p, path) if axis is None else axis
+            over = _unit_axes(p, path) if axis is None else tuple(axes)
             size, weight = _unit_norm(g, over), _unit_norm(p, over)
             limit = numerics.times(jnp.maximum(weight, eps), ratio)
             return _times(g, _factor(size, limit))
