@@ -83,6 +83,16 @@ def scalar(value: Any, dtype: Any) -> Any:
     return value if isinstance(value, float) else jnp.asarray(value).astype(dtype)
 
 
+def ordered(where: str, low_name: str, low: Any, high_name: str, high: Any) -> None:
+    """Refuse a floor above what falls to it."""
+    ends = known(low), known(high)
+    if all(isinstance(each, float) for each in ends) and ends[0] > ends[1]:
+        raise ValueError(
+            f"{where}({low_name}={low!r}, {high_name}={high!r}): {low_name} must be at most "
+            f"{high_name}"
+        )
+
+
 def is_zero(value: Any) -> bool:
     """Whether a number is known to be zero."""
     return isinstance(value, float) and value == 0
@@ -94,12 +104,16 @@ def share(count: jax.Array, steps: int, dtype: Any) -> jax.Array:
 
 
 def blend(start: Any, end: Any, left: Any, done: Any) -> Any:
-    """start·left + end·done, where a zero costs nothing."""
+    """start·left + end·done, where a zero costs nothing.
+
+    Of two products the compiler fuses either with the sum, another one in another program; through
+    a `where` it does not, so that the bits are the same in all.
+    """
     if is_zero(end):
         return start * left
     if is_zero(start):
         return end * done
-    return start * left + end * done
+    return start * left + jnp.where(done > 0, end * done, jnp.zeros_like(done))
 
 
 def level(value: Any) -> Callable[[Any, Any], jax.Array]:
@@ -136,21 +150,77 @@ def _crossing(start: float, end: float, steps: int) -> Callable[[Any, Any], jax.
     return at
 
 
+def quarter(count: jax.Array, steps: int, dtype: Any) -> jax.Array:
+    """sin²(π/2 · count/steps); exactly 1 from `steps` on."""
+    sine = jnp.sin(count.astype(dtype) * (np.pi / 2 / steps))
+    return jnp.where(count >= steps, jnp.ones((), dtype), sine * sine)
+
+
 def half_period(peak: Any, end: Any, steps: int) -> Callable[[Any, Any], jax.Array]:
     """From `peak` to `end` along half a cosine; `end` at once where there are no steps."""
     if steps == 0:
         return level(end)
 
-    def square(count: jax.Array, dtype: Any) -> jax.Array:
-        sine = jnp.sin(count.astype(dtype) * (np.pi / 2 / steps))
-        return jnp.where(count >= steps, jnp.ones((), dtype), sine * sine)
-
     def at(k: jax.Array, dtype: Any) -> jax.Array:
         k = jnp.minimum(k, steps)
-        left, done = square(steps - k, dtype), square(k, dtype)
+        left, done = quarter(steps - k, steps, dtype), quarter(k, steps, dtype)
         return blend(scalar(peak, dtype), scalar(end, dtype), left, done)
 
     return at
+
+
+def geometric(start: Any, end: Any, steps: int) -> Callable[[Any, Any], jax.Array]:
+    """From `start` to `end` by equal factors; `end` at once where there are no steps."""
+    if steps == 0:
+        return level(end)
+    known_ends = isinstance(start, float) and isinstance(end, float)
+    inside = growth(end / start, steps) if known_ends else None
+
+    def at(k: jax.Array, dtype: Any) -> jax.Array:
+        k = jnp.minimum(k, steps)
+        first, last = scalar(start, dtype), scalar(end, dtype)
+        grow = inside or growth(jnp.asarray(last / first, dtype), steps)
+        return jnp.where(k >= steps, jnp.asarray(last, dtype), grow(k, first, dtype))
+
+    return at
+
+
+def one_minus_root(peak: Any, end: Any, steps: int) -> Callable[[Any, Any], jax.Array]:
+    """From `peak` to `end` as 1 − √(k/steps), which is (the part left)/(1 + √(k/steps))."""
+    if steps == 0:
+        return level(end)
+
+    def at(k: jax.Array, dtype: Any) -> jax.Array:
+        k = jnp.minimum(k, steps)
+        root = jnp.sqrt(share(k, steps, dtype))
+        left = share(steps - k, steps, dtype) / (1 + root)
+        return blend(scalar(peak, dtype), scalar(end, dtype), left, root)
+
+    return at
+
+
+RISES = {"linear": line, "exponential": geometric, "cosine": half_period}
+DECAYS = {"1-sqrt": one_minus_root, **RISES}
+
+
+def named(
+    where: str, name: str, shape: Any, among: dict[str, Any], start: Any, end: Any, steps: int
+) -> Callable[[Any, Any], jax.Array]:
+    """The form that a shape names, from `start` to `end`.
+
+    Raises:
+      TypeError, ValueError: no such shape, or ends that are not on one side of zero where the
+        shape multiplies.
+    """
+    checks.argument(where, name, shape, Argument("a form of the curve", choices=tuple(among)))
+    known_ends = isinstance(start, float) and isinstance(end, float)
+    one_side = not known_ends or start > 0 < end or start < 0 > end
+    if shape == "exponential" and steps > 0 and not one_side:
+        raise ValueError(
+            f"{where}({name}='exponential'): between {start!r} and {end!r} lies 0, which no factor "
+            "reaches or leaves; give it ends above 0, such as a thousandth of the peak"
+        )
+    return among[shape](start, end, steps)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,8 +265,15 @@ def _two_to(exponent: jax.Array, dtype: Any) -> jax.Array:
     return lax.bitcast_convert_type(biased << info.nmant, np.dtype(dtype))
 
 
-def growth(rate: float, steps: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
-    """(k, scale, dtype) -> scale · rate^(k/steps): four digits of k, each with its exponent."""
+def growth(rate: Any, steps: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
+    """(k, scale, dtype) -> scale · rate^(k/steps): four digits of k, each with its exponent.
+
+    A traced rate is raised in floating point.
+    """
+    if not isinstance(rate, float):
+        return lambda k, scale, dtype: (
+            scale * scalar(rate, dtype) ** (k.astype(dtype) * (1.0 / steps))
+        )
     parts = Split.of(math.log2(rate) / steps * _DIGITS)
 
     def at(k: jax.Array, scale: Any, dtype: Any) -> jax.Array:
@@ -213,23 +290,37 @@ def _dot(digits: Sequence[jax.Array], numbers: np.ndarray) -> jax.Array:
     return functools.reduce(operator.add, products)
 
 
-def share_power(power: float, steps: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
-    """(n, scale, dtype) -> scale · (n/steps)^power for 0 ≤ n ≤ steps.
+def power(exponent: Any, unit: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
+    """(n, scale, dtype) -> scale · (n/unit)^exponent for n ≥ 1; `scale` at `unit`.
 
     With n = 2ᵉ(1 + i/128)(1 + d) the logarithm is two entries of tables and log(1 + d), d < 1/128;
-    the float power of XLA is exp(power·log(n/steps)), wrong by the size of that exponent.
+    the float power of XLA is exp(exponent·log(n/unit)), wrong by the size of that exponent. It is
+    what a traced exponent gets.
     """
-    octaves = Split.of(power * (np.arange(31) - math.log2(steps)))
-    parts = Split.of(power * np.log2(1 + np.arange(128) / 128))
+    if not isinstance(exponent, float):
+        return lambda n, scale, dtype: (
+            scale * (n.astype(dtype) * (1.0 / unit)) ** scalar(exponent, dtype)
+        )
+    octaves = Split.of(exponent * (np.arange(31) - math.log2(unit)))
+    parts = Split.of(exponent * np.log2(1 + np.arange(128) / 128))
 
     def at(n: jax.Array, scale: Any, dtype: Any) -> jax.Array:
         zeros = lax.clz(jnp.maximum(n, 1)) - 1
         bits = n << zeros  # the first 1 is bit 30
         i, rest = (bits >> 23) & 127, bits & (2**23 - 1)
         d = rest.astype(dtype) / ((i + 128) << 23).astype(dtype)
-        low = (power / math.log(2)) * jnp.log1p(d)
-        exponent = octaves.at(30 - zeros, dtype).plus(parts.at(i, dtype), low)
-        inside = jnp.where(n > 0, exponent.power(scale, dtype), jnp.zeros((), dtype))
-        return jnp.where(n >= steps, jnp.asarray(scale, dtype), inside)
+        low = (exponent / math.log(2)) * jnp.log1p(d)
+        split = octaves.at(30 - zeros, dtype).plus(parts.at(i, dtype), low)
+        return jnp.where(n == unit, jnp.asarray(scale, dtype), split.power(scale, dtype))
+
+    return at
+
+
+def share_power(exponent: Any, steps: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
+    """(n, scale, dtype) -> scale · (n/steps)^exponent for 0 ≤ n ≤ steps and exponent > 0."""
+    inside = power(exponent, steps)
+
+    def at(n: jax.Array, scale: Any, dtype: Any) -> jax.Array:
+        return jnp.where(n > 0, inside(n, scale, dtype), jnp.zeros((), dtype))
 
     return at

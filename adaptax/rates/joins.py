@@ -1,4 +1,4 @@
-"""Schedules made of parts: values in steps, a warm-up and what follows it, any joined to any."""
+"""Schedules made of parts: values in steps, and any schedule joined to any."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ import numpy as np
 from adaptax.core import checks, numerics
 from adaptax.core.checks import ANY, Argument
 from adaptax.rates import forms
-from adaptax.rates.schedule import schedule
+from adaptax.rates.arithmetic import ask
+from adaptax.rates.schedule import Curve, Schedule, schedule
 
-_END = Argument("the value that it ends at", ANY)
 _VALUE = Argument("the value between two boundaries", ANY)
 
 
 @schedule
-def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Callable[[Any], jax.Array]:
+def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Curve:
     """Constant values, each from one boundary to the next.
 
         value(k) = valuesᵢ,  boundariesᵢ₋₁ ≤ k < boundariesᵢ
@@ -55,7 +55,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Callable[[A
         table = jnp.stack([jnp.asarray(forms.scalar(number, dtype), dtype) for number in numbers])
         return table[_place(k, edges)]
 
-    return forms.of_steps(at)
+    return Curve(forms.of_steps(at), edges=edges, span=edges[-1] * 5 // 4 + 1 if edges else None)
 
 
 def _place(k: jax.Array, edges: tuple[int, ...]) -> jax.Array:
@@ -67,97 +67,13 @@ def _place(k: jax.Array, edges: tuple[int, ...]) -> jax.Array:
 
 
 @schedule
-def warmup(peak: float, steps: int, start: float = 0.0) -> Callable[[Any], jax.Array]:
-    """A straight rise from `start` to `peak`, and then `peak`.
-
-        value(k) = start + (peak − start) k/T,  k ≤ T = steps
-
-    Args:
-      steps: how many steps it takes; a whole number in [0, 2³¹). 0 is the peak at once.
-
-    Raises:
-      TypeError, ValueError: steps that are not such a number, a value that is not finite.
-
-    Optax: `warmup_constant_schedule(init_value, peak_value, warmup_steps)`, which without steps
-    stays at `init_value` for ever; PyTorch: `LinearLR`, whose ends are factors; Keras: the rise of
-    `CosineDecay(warmup_target, warmup_steps)`.
-
-    Example::
-
-        >>> import adaptax
-        >>> print(adaptax.warmup(0.1, steps=10).table([0, 5, 10, 11]))
-        step  value
-           0  0
-           5  0.05
-          10  0.1
-          11  0.1
-    """
-    steps = forms.whole("warmup", "steps", steps, "how many steps it takes", least=0)
-    return forms.of_steps(forms.line(forms.known(start), forms.known(peak), steps))
-
-
-@schedule
-def warmup_cosine(
-    peak: float, warmup_steps: int, steps: int, start: float = 0.0, end: float = 0.0
-) -> Callable[[Any], jax.Array]:
-    """A straight rise to `peak`, then half a period of a cosine that reaches `end` at `steps`.
-
-        value(k) = warmup(peak, warmup_steps, start)(k),                         k < warmup_steps
-        value(k) = cosine(peak, steps − warmup_steps, end)(k − warmup_steps)     from there on
-
-    Args:
-      warmup_steps: the steps of the rise; a whole number in [0, steps].
-      steps: all the steps, those of the rise included; a whole number in [1, 2³¹).
-      end: the value from step `steps` on; a finite number. Default 0.0.
-
-    Raises:
-      TypeError, ValueError: steps that are not such numbers, a value that is not finite.
-
-    Source: Loshchilov and Hutter, arXiv:1608.03983; Goyal et al., arXiv:1706.02677.
-
-    Optax: `warmup_cosine_decay_schedule(init_value, peak_value, warmup_steps, decay_steps)`, where
-    `decay_steps` is all the steps, as here; Keras: `CosineDecay`, whose `decay_steps` leaves the
-    rise out; PyTorch: `SequentialLR` of `LinearLR` and `CosineAnnealingLR`.
-
-    Example::
-
-        >>> import adaptax
-        >>> print(adaptax.warmup_cosine(0.1, 10, steps=30).table([0, 5, 10, 20, 30]))
-        step  value
-           0  0
-           5  0.05
-          10  0.1
-          20  0.05
-          30  0
-    """
-    where = "warmup_cosine"
-    checks.argument(where, "end", end, _END)
-    steps = forms.whole(where, "steps", steps, "all the steps, those of the rise included")
-    rising = forms.whole(where, "warmup_steps", warmup_steps, "the steps of the rise", least=0)
-    if rising > steps:
-        raise ValueError(
-            f"{where}(warmup_steps={rising}, steps={steps}): warmup_steps must be at most steps, "
-            "which counts all the steps, those of the rise included"
-        )
-    first, top, last = forms.known(start), forms.known(peak), forms.known(end)
-    rise, fall = forms.line(first, top, rising), forms.half_period(top, last, steps - rising)
-
-    def at(k: jax.Array, dtype: Any) -> jax.Array:
-        return jnp.where(k < rising, rise(k, dtype), fall(jnp.maximum(k - rising, 0), dtype))
-
-    return forms.of_steps(at)
-
-
-@schedule
-def join(
-    schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[int]
-) -> Callable[[Any], jax.Array]:
+def join(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[int]) -> Curve:
     """One schedule after another, each of which counts its own steps from 0.
 
         value(k) = schedulesᵢ(k − boundariesᵢ₋₁),  boundariesᵢ₋₁ ≤ k < boundariesᵢ
 
     Args:
-      schedules: one schedule more than there are boundaries; each a function of the step that
+      schedules: one schedule more than there are boundaries; each a function of one step that
         `jax.jit` can trace, from here or from elsewhere.
       boundaries: the steps that the second schedule and its followers start at; increasing whole
         numbers in [0, 2³¹).
@@ -191,18 +107,47 @@ def join(
     def at(step: Any) -> jax.Array:
         k = jnp.asarray(forms.counter(step))
         starts = (0, *edges)
-        values = [_called(part, k, start) for part, start in zip(schedules, starts, strict=True)]
+        dtype = numerics.scalar_dtype()
+        values = [
+            ask(part, jnp.maximum(k - start, 0), dtype)
+            for part, start in zip(schedules, starts, strict=True)
+        ]
         value = values[-1]
         for edge, earlier in zip(reversed(edges), reversed(values[:-1]), strict=True):
             value = jnp.where(k < edge, earlier, value)
         return value
 
-    return at
+    return _joined(at, tuple(schedules), edges)
 
 
-def _called(part: Callable[[Any], Any], k: jax.Array, start: int) -> jax.Array:
-    value = part(jnp.maximum(k - start, 0))
-    return jnp.broadcast_to(jnp.asarray(value).astype(numerics.scalar_dtype()), k.shape)
+def _joined(at: Callable[[Any], Any], parts: tuple, edges: tuple[int, ...]) -> Curve:
+    """What the last part knows, that many steps later."""
+    starts = (0, *edges)
+    inner = [
+        start + edge
+        for part, start in zip(parts, starts, strict=True)
+        if isinstance(part, Schedule)
+        for edge in part.curve.edges
+    ]
+    last, start = parts[-1], starts[-1]
+    curve = last.curve if isinstance(last, Schedule) else Curve(last)
+
+    def stretched(steps: int) -> Schedule:
+        if steps <= start:
+            raise ValueError(
+                f"with_horizon(steps={steps}): the last part of the join starts at step {start}; "
+                "steps must be more"
+            )
+        return join((*parts[:-1], last.with_horizon(steps - start)), edges)
+
+    span = last.span if isinstance(last, Schedule) else 2 * start
+    return Curve(
+        at,
+        horizon=None if curve.horizon is None else start + curve.horizon,
+        stretched=None if curve.stretched is None else stretched,
+        edges=tuple(sorted({*edges, *inner})),
+        span=start + span or None,
+    )
 
 
 def _edges(where: str, boundaries: Any) -> tuple[int, ...]:

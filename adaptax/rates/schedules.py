@@ -9,7 +9,6 @@ error relative to the ends. Negative steps have the value at 0. Three compositio
     join([warmup(0.1, 100), inverse_time(0.1, 1.0, 100)], [100])    # anything, then anything
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,7 +17,7 @@ import jax.numpy as jnp
 from adaptax.core import checks
 from adaptax.core.checks import ANY, NONNEGATIVE, POSITIVE, Argument
 from adaptax.rates import forms
-from adaptax.rates.schedule import schedule
+from adaptax.rates.schedule import Curve, schedule
 
 _END = Argument("the value that it ends at", ANY)
 _BOUND = Argument("the value that it never passes; None bounds nothing", ANY, optional=True)
@@ -27,7 +26,7 @@ _SLOWDOWN = Argument("what the divisor grows by in a period", NONNEGATIVE)
 
 
 @schedule
-def constant(value: float) -> Callable[[Any], jax.Array]:
+def constant(value: float) -> Curve:
     """The same value at every step.
 
         value(k) = value
@@ -43,11 +42,11 @@ def constant(value: float) -> Callable[[Any], jax.Array]:
         >>> adaptax.constant(0.1)(5)
         Array(0.1, dtype=float32)
     """
-    return forms.of_steps(forms.level(forms.known(value)))
+    return Curve(forms.of_steps(forms.level(forms.known(value))))
 
 
 @schedule
-def linear(start: float, end: float, steps: int) -> Callable[[Any], jax.Array]:
+def linear(start: float, end: float, steps: int) -> Curve:
     """A straight line from `start` to `end`, which may be above or below, and then `end`.
 
         value(k) = (start (T − k) + end k)/T,  k ≤ T = steps
@@ -74,11 +73,12 @@ def linear(start: float, end: float, steps: int) -> Callable[[Any], jax.Array]:
     """
     checks.argument("linear", "end", end, _END)
     steps = forms.whole("linear", "steps", steps, "how many steps it takes")
-    return forms.of_steps(forms.line(forms.known(start), forms.known(end), steps))
+    at = forms.of_steps(forms.line(forms.known(start), forms.known(end), steps))
+    return Curve(at, steps, lambda steps: linear(start, end, steps))
 
 
 @schedule
-def polynomial(start: float, end: float, steps: int, power: float) -> Callable[[Any], jax.Array]:
+def polynomial(start: float, end: float, steps: int, power: float) -> Curve:
     """From `start` to `end` along a power of the part that is left, and then `end`.
 
         value(k) = end + (start − end) (1 − k/T)^power,  k ≤ T = steps
@@ -89,6 +89,9 @@ def polynomial(start: float, end: float, steps: int, power: float) -> Callable[[
 
     Raises:
       TypeError, ValueError: steps that are not such a number, a power that is not positive.
+
+    Source: the optimal decay of Li et al., arXiv:2602.06797, is one to 0, with power 2β − 1 for
+    their capacity exponent β.
 
     Optax: `polynomial_schedule(init_value, end_value, power, transition_steps)`; PyTorch:
     `PolynomialLR(total_iters, power)`, which ends at 0; Keras: `PolynomialDecay`.
@@ -104,9 +107,8 @@ def polynomial(start: float, end: float, steps: int, power: float) -> Callable[[
     """
     checks.argument("polynomial", "end", end, _END)
     steps = forms.whole("polynomial", "steps", steps, "how many steps it takes")
-    first, last, power = forms.known(start), forms.known(end), forms.known(power)
-    exact = isinstance(power, float)
-    falling = (forms.share_power if exact else _traced_power)(power, steps)
+    first, last, exponent = forms.known(start), forms.known(end), forms.known(power)
+    falling = forms.share_power(exponent, steps)
 
     def at(k: jax.Array, dtype: Any) -> jax.Array:
         k = jnp.minimum(k, steps)
@@ -116,22 +118,13 @@ def polynomial(start: float, end: float, steps: int, power: float) -> Callable[[
         # 1 − left^power by a logarithm that is exact at both ends
         left, done = forms.share(steps - k, steps, dtype), forms.share(k, steps, dtype)
         log = jnp.where(2 * done < 1, jnp.log1p(-jnp.minimum(done, 0.5)), jnp.log(left))
-        return top - forms.scalar(last, dtype) * jnp.expm1(forms.scalar(power, dtype) * log)
+        return top - forms.scalar(last, dtype) * jnp.expm1(forms.scalar(exponent, dtype) * log)
 
-    return forms.of_steps(at)
-
-
-def _traced_power(power: Any, steps: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
-    def at(n: jax.Array, scale: Any, dtype: Any) -> jax.Array:
-        return scale * forms.share(n, steps, dtype) ** forms.scalar(power, dtype)
-
-    return at
+    return Curve(forms.of_steps(at), steps, lambda steps: polynomial(start, end, steps, power))
 
 
 @schedule
-def exponential(
-    start: float, decay_rate: float, steps: int, end: float | None = None
-) -> Callable[[Any], jax.Array]:
+def exponential(start: float, decay_rate: float, steps: int, end: float | None = None) -> Curve:
     """Multiplied by `decay_rate` every `steps` steps, smoothly.
 
         value(k) = start · decay_rate^(k/steps), not below `end` (above it, where it grows)
@@ -162,9 +155,10 @@ def exponential(
     checks.argument("exponential", "end", end, _BOUND)
     steps = forms.whole("exponential", "steps", steps, "the steps of one period")
     first, rate = forms.known(start), forms.known(decay_rate)
-    grow = _growth(rate, steps)
+    grow = forms.growth(rate, steps)
     if end is None:
-        return forms.of_steps(lambda k, dtype: grow(k, forms.scalar(first, dtype), dtype))
+        free = forms.of_steps(lambda k, dtype: grow(k, forms.scalar(first, dtype), dtype))
+        return Curve(free, span=4 * steps)
     last = forms.known(end)
     _on_the_way(first, rate, last)
 
@@ -174,17 +168,7 @@ def exponential(
             return jnp.maximum(value, bound) if rate < 1 else jnp.minimum(value, bound)
         return jnp.where(rate < 1, jnp.maximum(value, bound), jnp.minimum(value, bound))
 
-    return forms.of_steps(at)
-
-
-def _growth(rate: Any, steps: int) -> Callable[[jax.Array, Any, Any], jax.Array]:
-    if isinstance(rate, float):
-        return forms.growth(rate, steps)
-
-    def at(k: jax.Array, scale: Any, dtype: Any) -> jax.Array:
-        return scale * forms.scalar(rate, dtype) ** (k.astype(dtype) * (1.0 / steps))
-
-    return at
+    return Curve(forms.of_steps(at), span=4 * steps)
 
 
 def _on_the_way(start: Any, rate: Any, end: Any) -> None:
@@ -199,7 +183,7 @@ def _on_the_way(start: Any, rate: Any, end: Any) -> None:
 
 
 @schedule
-def staircase(start: float, decay_rate: float, every: int) -> Callable[[Any], jax.Array]:
+def staircase(start: float, decay_rate: float, every: int) -> Curve:
     """Multiplied by `decay_rate` once in `every` steps.
 
         value(k) = start · decay_rate^⌊k/every⌋
@@ -227,12 +211,17 @@ def staircase(start: float, decay_rate: float, every: int) -> Callable[[Any], ja
     """
     checks.argument("staircase", "decay_rate", decay_rate, _RATIO)
     every = forms.whole("staircase", "every", every, "the steps of one stair")
-    first, grow = forms.known(start), _growth(forms.known(decay_rate), 1)
-    return forms.of_steps(lambda k, dtype: grow(k // every, forms.scalar(first, dtype), dtype))
+    first, grow = forms.known(start), forms.growth(forms.known(decay_rate), 1)
+
+    def at(k: jax.Array, dtype: Any) -> jax.Array:
+        return grow(k // every, forms.scalar(first, dtype), dtype)
+
+    stairs = tuple(every * stair for stair in range(1, 5))
+    return Curve(forms.of_steps(at), edges=stairs, span=stairs[-1])
 
 
 @schedule
-def inverse_time(start: float, decay_rate: float, steps: int) -> Callable[[Any], jax.Array]:
+def inverse_time(start: float, decay_rate: float, steps: int) -> Curve:
     """Divided by a number that grows by `decay_rate` every `steps` steps.
 
         value(k) = start/(1 + decay_rate k/steps)
@@ -264,11 +253,11 @@ def inverse_time(start: float, decay_rate: float, steps: int) -> Callable[[Any],
         growth = forms.scalar(rate, dtype) * (k.astype(dtype) * (1.0 / steps))
         return forms.scalar(first, dtype) / (1 + growth)
 
-    return forms.of_steps(at)
+    return Curve(forms.of_steps(at), span=4 * steps)
 
 
 @schedule
-def cosine(peak: float, steps: int, end: float = 0.0) -> Callable[[Any], jax.Array]:
+def cosine(peak: float, steps: int, end: float = 0.0) -> Curve:
     """Half a period of a cosine from `peak` to `end`, and then `end`.
 
         value(k) = end + (peak − end) sin²(π (T − k)/(2T)),  k ≤ T = steps
@@ -298,4 +287,45 @@ def cosine(peak: float, steps: int, end: float = 0.0) -> Callable[[Any], jax.Arr
     """
     checks.argument("cosine", "end", end, _END)
     steps = forms.whole("cosine", "steps", steps, "how many steps it takes")
-    return forms.of_steps(forms.half_period(forms.known(peak), forms.known(end), steps))
+    at = forms.of_steps(forms.half_period(forms.known(peak), forms.known(end), steps))
+    return Curve(at, steps, lambda steps: cosine(peak, steps, end))
+
+
+@schedule
+def rex(peak: float, steps: int, end: float = 0.0) -> Curve:
+    """From `peak` to `end` by reflected exponential decay, which falls late, and then `end`.
+
+        value(k) = end + (peak − end) (1 − z)/(1/2 + (1 − z)/2),  z = k/T,  k ≤ T = steps
+
+    Args:
+      steps: how many steps it takes; a whole number in [1, 2³¹).
+      end: the value from step `steps` on; a finite number. Default 0.0.
+
+    Raises:
+      TypeError, ValueError: steps that are not such a number, a value that is not finite.
+
+    Source: Chen, Wolfe and Kyrillidis, arXiv:2107.04197, section 3.
+
+    Optax, PyTorch and Keras have none.
+
+    Example::
+
+        >>> import adaptax
+        >>> print(adaptax.rex(0.1, steps=10).table([0, 5, 10]))
+        step  value
+           0  0.1
+           5  0.0666667
+          10  0
+    """
+    checks.argument("rex", "end", end, _END)
+    steps = forms.whole("rex", "steps", steps, "how many steps it takes")
+    first, last = forms.known(peak), forms.known(end)
+
+    def at(k: jax.Array, dtype: Any) -> jax.Array:
+        k = jnp.minimum(k, steps)
+        left, done = forms.share(steps - k, steps, dtype), forms.share(k, steps, dtype)
+        over = 1 + left
+        ends = forms.scalar(first, dtype), forms.scalar(last, dtype)
+        return forms.blend(*ends, 2 * left / over, done / over)
+
+    return Curve(forms.of_steps(at), steps, lambda steps: rex(peak, steps, end))
