@@ -1,6 +1,7 @@
-"""Flax linen: adaptax's `TrainState` hands the loss to the optimizer; the stock class does not.
+"""Flax linen with batch norm: the rate is cut when the validation loss stops falling.
 
-The last link halves the steps whenever the loss stops falling, so it needs `value=`.
+adaptax's `TrainState` hands `value=` to the optimizer, which the stock class does not. The
+validation loss is measured once an epoch; in all other steps `value` is NaN: not measured.
 Run: python examples/flax_linen.py (needs Flax, and scikit-learn for the data that comes with it).
 """
 
@@ -11,25 +12,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_digits
 
 import adaptax
 from adaptax.flax import TrainState
 
-STEPS = 400
+EPOCHS, BATCH, HELD_OUT = 30, 64, 360
 
 
 def data():
-    """Ten measurements of 442 patients and the course of their disease, standardised."""
-    x, y = load_diabetes(return_X_y=True)
-    return (x / x.std(0)).astype(np.float32), ((y - y.mean()) / y.std()).astype(np.float32)
+    """1,797 digits of 8 x 8 pixels; the first 360 are for validation."""
+    x, y = load_digits(return_X_y=True)
+    x, y = (x / 16).astype(np.float32), y.astype(np.int32)
+    return (x[HELD_OUT:], y[HELD_OUT:]), (x[:HELD_OUT], y[:HELD_OUT])
 
 
 class Network(nn.Module):
     @nn.compact
     def __call__(self, x, train=True):
-        x = nn.BatchNorm(use_running_average=not train)(nn.Dense(16)(x))
-        return nn.Dense(1)(nn.tanh(x))[:, 0]
+        x = nn.BatchNorm(use_running_average=not train)(nn.Dense(32)(x))
+        return nn.Dense(10)(nn.relu(x))
 
 
 class State(TrainState):
@@ -38,38 +40,50 @@ class State(TrainState):
     batch_stats: Any
 
 
+def mean_loss(logits, y):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+
 @jax.jit
-def step(state, x, y):
+def step(state, x, y, measured):
     def loss(params):
         variables = {"params": params, "batch_stats": state.batch_stats}
-        predicted, changed = state.apply_fn(variables, x, mutable=["batch_stats"])
-        return jnp.mean((predicted - y) ** 2), changed["batch_stats"]
+        logits, changed = state.apply_fn(variables, x, mutable=["batch_stats"])
+        return mean_loss(logits, y), changed["batch_stats"]
 
-    (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+    grads, stats = jax.grad(loss, has_aux=True)(state.params)
     # batch_stats is a field and replaces it; value is none and goes to the optimizer
-    return state.apply_gradients(grads=grads, batch_stats=stats, value=value), value
+    return state.apply_gradients(grads=grads, batch_stats=stats, value=measured)
+
+
+@jax.jit
+def validate(state, x, y):
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    return mean_loss(state.apply_fn(variables, x, train=False), y)
 
 
 def main():
-    x, y = data()
+    (x, y), held_out = data()
     model = Network()
-    variables = model.init(jax.random.key(0), x)
-    plateau = optax.contrib.reduce_on_plateau(factor=0.5, patience=3, rtol=1e-3)
+    variables = model.init(jax.random.key(0), x[:1])
     state = State.create(
         apply_fn=model.apply,
         params=variables["params"],
         batch_stats=variables["batch_stats"],
-        tx=adaptax.chain(adaptax.adam(0.1), plateau),
+        tx=adaptax.adamw(adaptax.plateau(0.02, factor=0.2, patience=2, floor=1e-4)),
     )
-    losses = []
-    for k in range(STEPS):
-        state, value = step(state, x, y)
-        losses.append(float(value))
-        if k % 80 == 0 or k == STEPS - 1:
-            scale = float(state.opt_state[1].scale)
-            rate = float(adaptax.learning_rate(state.opt_state))
-            print(f"step {k:3}  loss {losses[-1]:.4f}  learning rate {rate:g} × {scale:g}")
-    return {"losses": losses, "learning_rate": rate, "scale": scale}
+    shuffle, measured, losses, rates = np.random.default_rng(1), jnp.float32(np.nan), [], []
+    for epoch in range(EPOCHS):
+        order = shuffle.permutation(len(x))[: len(x) // BATCH * BATCH]
+        for rows in order.reshape(-1, BATCH):
+            state = step(state, x[rows], y[rows], measured)
+            measured = jnp.float32(np.nan)
+        measured = validate(state, *held_out)  # the next step sees it
+        losses.append(float(measured))
+        rates.append(float(adaptax.learning_rate(state.opt_state)))
+        if epoch % 5 == 4:
+            print(f"epoch {epoch + 1:2}  loss {losses[-1]:.4f}  learning rate {rates[-1]:g}")
+    return {"losses": losses, "rates": rates}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 
 import adaptax
 from adaptax.lab import cost
+from tests.conformance import compared, proves
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAST = 1e-2  # of the parameters' bytes: what may be allocated beside them
@@ -52,6 +53,23 @@ def test_a_leaf_of_adamw_takes_no_more_equations_than_in_optax():
     assert cost.equations_per_leaf(plain(adaptax)) <= cost.equations_per_leaf(plain(optax))
 
 
+class _Fed:
+    """An optimizer that is given a metric, for the counters, which give none."""
+
+    def __init__(self, tx):
+        self.init, self._update = tx.init, tx.update
+
+    def update(self, updates, state, params=None):
+        return self._update(updates, state, params, value=jnp.float32(1.0))
+
+
+@pytest.mark.parametrize("name", ["plateau", "best_or_back_off", "bold_driver"])
+def test_a_controller_of_a_metric_costs_nothing_a_leaf(name):
+    steered = _Fed(adaptax.adamw(getattr(adaptax, name)(1e-3)))
+    per_leaf = cost.equations_per_leaf(cost.Subject(name, steered))
+    assert per_leaf == cost.equations_per_leaf(plain(adaptax))
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other compilers fuse differently")
 def test_a_leaf_takes_no_more_kernels_than_in_optax():
     assert cost.kernels_per_leaf(plain(adaptax)) <= cost.kernels_per_leaf(plain(optax))
@@ -90,6 +108,7 @@ def counted(tx):
     return step, traces
 
 
+@proves("P15", row="adamw")
 @pytest.mark.parametrize("rate", [1e-3, optax.cosine_decay_schedule(1e-3, 1000)])
 def test_a_thousand_steps_are_traced_and_compiled_once(rate):
     tx = adaptax.chain(adaptax.clip_by_global_norm(1.0), adaptax.adamw(rate))
@@ -103,6 +122,7 @@ def test_a_thousand_steps_are_traced_and_compiled_once(rate):
         if index == 600:
             state = adaptax.scale_learning_rate(state, 0.5)
         params, state = step(params, state, grads)
+        compared(1)
     assert len(traces) == 1 and step._cache_size() == 1
 
 

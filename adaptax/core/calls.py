@@ -123,7 +123,7 @@ def factory(kind: str, wrap: Callable[[Any, Call], T]) -> Callable[[Callable], C
             checks.arguments(name, bound.arguments)
             return wrap(make(*bound.args, **bound.kwargs), _call(name, signature, bound))
 
-        build.__doc__ = checks.documented(make.__doc__, signature)
+        build.__doc__ = checks.documented(make.__doc__, signature, name)
         registry.register(kind, name, build)
         return build
 
@@ -135,7 +135,7 @@ def _bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict) ->
         takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
         if given not in signature.parameters and not takes_any:
             raise TypeError(
-                f"{name}() has no argument {given!r}; "
+                f"{name}() has no argument {given!r:.80}; "
                 + registry.nearest(given, signature.parameters)
             )
     try:

@@ -39,6 +39,8 @@ _LARGEST = float(np.finfo(np.float32).max)  # what scalars can hold
 NONNEGATIVE = Range(0.0)
 POSITIVE = Range(0.0, low_open=True)
 ANY = Range()
+_COUNT = Range(0, 2.0**24)  # float32 counts up to there
+_STEPS = Range(1, 2e9)  # int32 counts up to there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +54,20 @@ class Argument:
     whole: bool = False
     flag: bool = False
     dtype: bool = False
+    controller: bool = False
+    choices: tuple[str, ...] = ()
 
     def allowed(self) -> str:
         if self.flag:
             return "True or False"
+        if self.choices:
+            return " or ".join(map(repr, self.choices))
         if self.dtype:
             return "a floating dtype such as 'bfloat16', or None"
         kind = "a whole number" if self.whole else "a number"
         text = f"{kind} in {self.range}"
         text += " or a schedule (step -> number)" if self.schedule else ""
+        text += " or a controller" if self.controller else ""
         return text + (" or None" if self.optional else "")
 
 
@@ -80,7 +87,9 @@ def _dtype(meaning: str) -> Argument:
 # `factory.argument` is what a name means there only; None is checked by the factory itself.
 ARGUMENTS: dict[str, Argument | None] = {
     "Rule.momentum": None,
-    "learning_rate": _hyper("how far to step, per update", NONNEGATIVE),
+    "learning_rate": Argument(
+        "how far to step, per update", NONNEGATIVE, schedule=True, controller=True
+    ),
     "b1": _hyper("decay of the first moment, per step", UNIT),
     "b2": _hyper("decay of the second moment, per step", UNIT),
     "decay": _hyper("decay of the average, per step", UNIT),
@@ -112,7 +121,67 @@ ARGUMENTS: dict[str, Argument | None] = {
     "value": Argument("the value at every step", ANY),
     "start": Argument("the value at step 0", ANY),
     "peak": Argument("the highest value", ANY),
+    "cosine_restarts.decay": None,
     "power": Argument("the power of the part of the steps that is left", POSITIVE),
+    "base": _hyper("what is steered: the rate without the controller", NONNEGATIVE),
+    "factor": Argument("what the rate is multiplied by to lower it", Range(0.0, 1.0)),
+    "patience": Argument("measurements in a row that may be no better", _COUNT, whole=True),
+    "plateau.threshold": Argument("by how much a better one is better", NONNEGATIVE),
+    "threshold_mode": Argument("whether the threshold is relative", choices=("rel", "abs")),
+    "mode": Argument("whether less or more of the metric is better", choices=("min", "max")),
+    "cooldown": Argument("measurements after a reduction that do not count", _COUNT, whole=True),
+    "plateau.floor": Argument("a rate that is not lowered further", NONNEGATIVE),
+    "best_or_back_off.floor": Argument("a rate that is not lowered further", NONNEGATIVE),
+    "bold_driver.floor": Argument("a rate that is not lowered further", NONNEGATIVE),
+    "hypergradient.floor": Argument("a rate that is not lowered further", NONNEGATIVE),
+    "beta": Argument("the rate's own rate", NONNEGATIVE),
+    "hypergradient.rule": Argument("how the rate changes", choices=("additive", "multiplicative")),
+    "c": Argument("a smaller one takes longer steps", POSITIVE),
+    "lower_bound": Argument("the lowest loss that a batch can have", ANY),
+    "per_leaf": _flag("a rate of its own for each array"),
+    "update_ratio.eps": Argument("least root mean square of weights", NONNEGATIVE),
+    "window": Argument("measurements averaged to one", Range(1, 2.0**24), whole=True),
+    "up": Argument("what the rate is multiplied by while all goes well", Range(1.0)),
+    "down": Argument("what the rate is multiplied by otherwise", Range(0.0, 1.0, low_open=True)),
+    "ceiling": Argument("a rate that is not raised further; None: none", POSITIVE, optional=True),
+    "layerwise_decay.decay": Argument(
+        "the ratio of the rates of two layers", Range(0.0, 1.0, low_open=True, high_open=False)
+    ),
+    "max_consecutive": Argument("bad steps in a row that halt", _STEPS, whole=True),
+    "overflow": Argument("what is done about squares that overflow", choices=("reject", "accept")),
+    "recompute": _flag("compute updates twice rather than keep a copy of the state"),
+    "initial": Argument("the scale before the first step", POSITIVE),
+    "growth": Argument("what the scale is multiplied by to raise it", Range(1.0)),
+    "backoff": Argument(
+        "what the scale is multiplied by to lower it", Range(0.0, 1.0, low_open=True)
+    ),
+    "loss_scale.every": Argument("good steps before the scale is raised", _STEPS, whole=True),
+    "hysteresis": Argument("overflows before the scale is lowered", _STEPS, whole=True),
+    "loss_scale.floor": Argument("the lowest scale", POSITIVE),
+    "loss_scale.ceiling": Argument("the highest scale", POSITIVE),
+    "clip_by_zscore.threshold": Argument("how far above the mean, in deviations", POSITIVE),
+    "clip_by_zscore.decay": Argument("decay of both averages, per step", UNIT),
+    "reciprocal": _flag("the larger the spike, the nearer its norm to the mean"),
+    "clip_by_zscore.max_norm": Argument(
+        "largest norm in the warm-up; None bounds nothing", POSITIVE, optional=True
+    ),
+    "clip_by_zscore.warmup": Argument("steps before anything is judged", _STEPS, whole=True),
+    "clip_by_average_norm.warmup": Argument("steps before anything is judged", _STEPS, whole=True),
+    "clip_by_average_norm.ratio": Argument("a norm to its average, at most", Range(1.0)),
+    "clip_by_average_norm.decay": Argument("decay of the averages, per step", UNIT),
+    "clip_by_average_norm.max_norm": Argument("largest norm in the warm-up", POSITIVE),
+    "accumulate.every": Argument("micro-batches a step", _STEPS, schedule=True, whole=True),
+    "accumulate.skip": Argument(
+        "what one NaN or infinity makes it skip", choices=("batch", "window")
+    ),
+    "swa.start": Argument("updates before the first average", _STEPS, whole=True),
+    "swa.every": Argument("updates between two averages", _STEPS, whole=True),
+    "ema_weights.every": Argument("updates between two averages", _STEPS, whole=True),
+    "debias": _flag("weights that sum to one without the initial parameters"),
+    "sync_every": Argument("fast steps for a slow one", _STEPS, whole=True),
+    "slow_step": Argument(
+        "how far the slow weights go to the fast ones", Range(0.0, 1.0, True, False)
+    ),
     "nesterov": _flag("look one step ahead"),
     "centered": _flag("divide by the standard deviation instead of the root mean square"),
     "bias_correction": _flag("divide the average by the mass it has absorbed"),
@@ -137,7 +206,8 @@ def argument(where: str, name: str, value: Any, spec: Argument) -> None:
     """Raise a `TypeError` or `ValueError` that names the argument, the value and the range."""
 
     def refuse(kind: type[Exception]) -> None:
-        raise kind(f"{where}({name}={value!r}): {name} must be {spec.allowed()}: {spec.meaning}")
+        given = f"{where}({name}={value!r:.200})"
+        raise kind(f"{given}: {name} must be {spec.allowed()}: {spec.meaning}")
 
     if value is None and (spec.optional or spec.dtype):
         return
@@ -145,7 +215,10 @@ def argument(where: str, name: str, value: Any, spec: Argument) -> None:
         return None if isinstance(value, bool) else refuse(TypeError)
     if spec.dtype:
         return None if _is_inexact_dtype(value) else refuse(TypeError)
-    if callable(value) and spec.schedule:
+    if spec.choices:
+        known = isinstance(value, str) and value in spec.choices
+        return None if known else refuse(ValueError if isinstance(value, str) else TypeError)
+    if (spec.schedule and callable(value)) or (spec.controller and hasattr(value, "absorb")):
         return
     dtype = getattr(value, "dtype", None)
     if spec.range is UNIT and dtype is not None and np.dtype(dtype).itemsize < 4:
@@ -154,7 +227,7 @@ def argument(where: str, name: str, value: Any, spec: Argument) -> None:
             "(optax.inject_hyperparams(..., hyperparam_dtype=jnp.float32))"
         )
     if isinstance(value, jax.core.Tracer):
-        return None if value.shape == () else refuse(TypeError)
+        return None if value.shape == () and not spec.whole else refuse(TypeError)
     number = _number(value)
     if number is None or (spec.whole and number % 1 != 0 and math.isfinite(number)):
         return refuse(TypeError)
@@ -185,13 +258,13 @@ def _is_inexact_dtype(value: Any) -> bool:
         return False
 
 
-def documented(doc: str | None, signature: inspect.Signature) -> str | None:
+def documented(doc: str | None, signature: inspect.Signature, where: str = "") -> str | None:
     """The docstring with its `Args:` section written from the table."""
     if doc is None:
         return None
     lines = []
     for name, parameter in signature.parameters.items():
-        spec = ARGUMENTS.get(name)
+        spec = ARGUMENTS.get(f"{where}.{name}", ARGUMENTS.get(name))
         if spec is not None and f"      {name}:" not in doc:
             default = parameter.default
             note = "" if default is inspect.Parameter.empty else f" Default {default!r}."

@@ -21,7 +21,7 @@ def register(kind: str, name: str, factory: Callable[..., Any]) -> None:
 def lookup(name: str) -> Callable[..., Any]:
     """The factory called `name`, or a `ValueError` with the nearest names."""
     if name not in _FACTORIES:
-        raise ValueError(f"unknown name {name!r}; {nearest(name, _FACTORIES)}")
+        raise ValueError(f"unknown name {name!r:.80}; {nearest(name, _FACTORIES)}")
     return _FACTORIES[name]
 
 
@@ -31,7 +31,7 @@ def has(name: str, factory: Callable[..., Any]) -> bool:
 
 
 def kind(name: str) -> str:
-    """What `name` is: "optimizer", "transformation", "schedule" or "part"."""
+    """What `name` is: "optimizer", "transformation", "schedule", "controller" or "part"."""
     lookup(name)
     return _KINDS[name]
 

@@ -13,7 +13,8 @@ from adaptax.core import numerics, trees
 from adaptax.core.rule import Lifted, Rule
 from adaptax.core.transformation import Transformation, transformation
 from adaptax.optimizers.decay import pull
-from adaptax.rates.rate import RateState, next_rate, start_rate
+from adaptax.rates.control import Seen
+from adaptax.rates.rate import RateState, next_rate, share_out, start_rate
 
 
 class DescentState(NamedTuple):
@@ -55,7 +56,8 @@ def descend(
 
     Raises:
       TypeError: a parameter is not floating; the message has its path.
-      ValueError: gradients that do not match the parameters, with the paths.
+      ValueError: gradients that do not match the parameters, with the paths; a metric that a
+        controller needs and that is missing.
 
     Example::
 
@@ -77,7 +79,7 @@ def descend(
         return DescentState(
             first.init(params),
             decay(1.0).init(params),
-            start_rate(learning_rate),
+            start_rate(learning_rate, params),
             () if last is None else last.init(params),
         )
 
@@ -87,11 +89,13 @@ def descend(
         if params is not None:
             trees.check_alike(params, updates, "gradients", "parameters")
         u, gain, ruled = first.directions(updates, state.rule, params, **extra)
-        rate, rated = next_rate(learning_rate, state.rate)
+        seen = Seen(extra.get("value"), extra.get("grad", updates), u, gain, params)
+        rate, rated = next_rate(learning_rate, state.rate, seen)
         # −η(gain·d + λθ) as (−η·gain)·d + (−η·λ)θ: two scalars, and no more operations an array
         down = -rate * gain
         u = jax.tree.map(lambda d: numerics.times(d, down), u)
         u, pulled = decay(-rate).update(u, state.decay, params)
+        u = share_out(learning_rate, rated, u)
         traced = state.after
         if last is not None:
             u, gain, traced = last.directions(u, state.after)

@@ -5,17 +5,16 @@ Flax's wrapped state, and the plain dicts that a checkpoint restored without a t
 Everything here works inside jitted code, and setting a rate never recompiles.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.core
 import jax.numpy as jnp
 
-from adaptax.core import checks, registry
+from adaptax.core import checks, registry, states
 from adaptax.rates.rate import RateState
 
-_FIELDS = set(RateState._fields)
 _VALUE = checks.Argument("the new rate, per update", checks.NONNEGATIVE)
 _FACTOR = checks.Argument("what the rates are multiplied by", checks.NONNEGATIVE)
 
@@ -75,7 +74,7 @@ def learning_rates(opt_state: Any) -> dict[str, jax.Array]:
     """
     found = _find(opt_state).items()
     # copies, which outlive a state that is donated to the next step
-    return {label: jnp.array(_value(fields["learning_rate"])) for label, fields in found}
+    return {label: jnp.array(states.array(fields["learning_rate"])) for label, fields in found}
 
 
 def set_learning_rate(opt_state: Any, value: Any, label: str | None = None) -> Any:
@@ -169,8 +168,8 @@ def _change(opt_state: Any, label: str | None, change: Callable) -> Any:
             return node
         if label not in (None, next(labels)):
             return node
-        fields = _fields(node)
-        values = [_value(fields[name]) for name in ("learning_rate", "base", "multiplier")]
+        fields = states.fields(node)
+        values = [states.array(fields[name]) for name in ("learning_rate", "base", "multiplier")]
         for name, new in zip(("learning_rate", "multiplier"), change(*values), strict=True):
             fields[name] = _with_value(fields[name], new)
         return RateState(**fields) if isinstance(node, RateState) else type(node)(fields)
@@ -189,17 +188,12 @@ def _find(opt_state: Any) -> dict[str, dict[str, Any]]:
     labels = [_label(path) for path, _ in nodes]
     if len(set(labels)) < len(labels):
         labels = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in nodes]
-    return {label: _fields(node) for label, (_, node) in zip(labels, nodes, strict=True)}
+    return {label: states.fields(node) for label, (_, node) in zip(labels, nodes, strict=True)}
 
 
 def _is_rate(node: Any) -> bool:
-    if isinstance(node, RateState):
-        return True
-    return isinstance(node, Mapping) and set(node) == _FIELDS
-
-
-def _fields(node: Any) -> dict[str, Any]:
-    return dict(node._asdict() if isinstance(node, RateState) else node)
+    # `controller` is () without a controller, which a restored dict may leave out or give as None
+    return states.is_state(node, RateState, "controller")
 
 
 def _label(path: tuple) -> str:
@@ -216,15 +210,8 @@ def _label(path: tuple) -> str:
     return "/".join(labels) or "learning_rate"
 
 
-def _value(leaf: Any) -> jax.Array:
-    """The array of a leaf, out of Flax's variable where it is in one."""
-    if hasattr(leaf, "get_value"):
-        leaf = leaf.get_value()
-    return jnp.asarray(leaf)
-
-
 def _with_value(leaf: Any, value: jax.Array) -> Any:
-    value = value.astype(_value(leaf).dtype)
+    value = value.astype(states.array(leaf).dtype)
     return leaf.replace(value) if hasattr(leaf, "get_value") else value
 
 
