@@ -12,13 +12,18 @@ import numpy as np
 
 from adaptax.core import numerics
 
+_VALUE = jax.tree_util.GetAttrKey("value")
+
+
+def without_value(path: Sequence[Any]) -> tuple[Any, ...]:
+    """A path as it is here: Flax gives `a/kernel/value` to `init` and `a/kernel` to `update`."""
+    path = tuple(path)
+    return path[:-1] if len(path) > 1 and path[-1] == _VALUE else path
+
 
 def path_name(path: Sequence[Any]) -> str:
-    """A path as text. Flax gives `a/kernel/value` to `init`, `a/kernel` to `update`: here one."""
-    path = tuple(path)
-    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
-        path = path[:-1]
-    return jax.tree_util.keystr(path) or "(the tree itself)"
+    """A path as text, the same for `init` and `update`."""
+    return jax.tree_util.keystr(without_value(path)) or "(the tree itself)"
 
 
 def _describe(leaf: Any) -> str:
