@@ -1,5 +1,7 @@
 """Thin adapters to Flax. `nnx.Optimizer` needs none; linen's `TrainState` needs the one here.
 
+`functional` takes an nnx model apart for `find_learning_rate`.
+
 Imported by name: `import adaptax.flax`. Needs Flax: `pip install "adaptax[flax]"`.
 """
 
@@ -10,4 +12,5 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError('adaptax.flax needs Flax: pip install "adaptax[flax]"') from None
 
+from adaptax.flax.functional import functional as functional
 from adaptax.flax.train_state import TrainState as TrainState

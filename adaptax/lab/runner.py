@@ -6,6 +6,7 @@ the device a chunk of steps at a time: reading one float a step costs more than 
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from adaptax.lab.progress import Progress
 from adaptax.lab.results import Run
 from adaptax.lab.tasks.base import Task
 from adaptax.rates.access import learning_rate
+from adaptax.tuning.objective import Objective
 
 CHUNK = 50  # steps between two reports, in the Python loop
 EVALUATED = 1000  # test examples at a time
@@ -44,6 +46,14 @@ class OnDevice(NamedTuple):
     deviation: jax.Array
 
 
+class ModelState(NamedTuple):
+    """What a task's loss function takes besides parameters and batch; only `other` changes."""
+
+    other: Any  # the model's state that is not trained
+    mean: Any
+    deviation: Any
+
+
 @dataclasses.dataclass(frozen=True)
 class Compiled:
     """The training loop of one optimizer, ready to run.
@@ -59,43 +69,107 @@ class Compiled:
     seconds: float
 
 
+def initial(task: Task, seed: int) -> tuple[Any, Any]:
+    """The seed's initial parameters and other state of the model, as plain arrays."""
+    return _split(task.model, seed, train=True)[1:]
+
+
 def start(task: Task, transformation: optax.GradientTransformation, seed: int) -> Carry:
     """Initial parameters and states; the same parameters for every optimizer of a seed."""
-    _, params, other = _parts(task, seed, train=True)
+    params, other = initial(task, seed)
     # Copies: a state may share buffers with the parameters, and a buffer is donated only once.
     state = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), transformation.init(params))
     return Carry(params, other, state, jax.random.key(seed))
 
 
-def _parts(task: Task, seed: int, train: bool) -> tuple[Any, Any, Any]:
-    """The model as (definition, parameters, other state), the last two as plain arrays."""
-    model = task.model(nnx.Rngs(seed))
+def _split(make: Callable[[Any], Any], seed: int, train: bool) -> tuple[Any, Any, Any]:
+    """A model as (definition, parameters, other state), the last two as plain arrays."""
+    model = make(nnx.Rngs(seed))
     model.train() if train else model.eval()
     definition, params, other = nnx.split(model, nnx.Param, ...)
     return definition, nnx.as_pure(params), nnx.as_pure(other)
 
 
+def loss_function(task: Task) -> Callable[..., Any]:
+    """The task's loss in training: (params, `ModelState`, batch, key) -> (loss, new `ModelState`).
+
+    The batch is (inputs, targets) as stored. What a seed's examples are standardised with is in the
+    state, so the function is the same object for every seed and split, and for any two tasks that
+    share model, loss and augmentation.
+    """
+    return _loss_function(task.model, task.loss, task.augment)
+
+
+@functools.cache
+def _loss_function(model: Any, loss: Any, augment: Any) -> Callable[..., Any]:
+    definition, _, _ = _split(model, 0, train=True)
+
+    def loss_fn(params: Any, state: ModelState, batch: Any, key: jax.Array) -> tuple[Any, Any]:
+        inputs, targets = batch
+        inputs = jnp.asarray(inputs).astype(jnp.float32)
+        if augment is not None:
+            inputs = augment(key, inputs)
+        inputs = (inputs - state.mean) / state.deviation
+        merged = nnx.merge(definition, params, state.other)
+        value = loss(merged(inputs), targets)
+        other = nnx.as_pure(nnx.state(merged, nnx.Not(nnx.Param)))
+        return value, state._replace(other=other)
+
+    return loss_fn
+
+
+def evaluation_function(task: Task) -> Callable[..., Any]:
+    """(params, `ModelState`, batch) -> the task's loss without dropout and augmentation.
+
+    The same object for any two tasks that share model and loss.
+    """
+    return _evaluation_function(task.model, task.loss)
+
+
+@functools.cache
+def _evaluation_function(model: Any, loss: Any) -> Callable[..., Any]:
+    definition, _, _ = _split(model, 0, train=False)
+
+    def eval_fn(params: Any, state: ModelState, batch: Any) -> jax.Array:
+        inputs, targets = batch
+        inputs = (jnp.asarray(inputs).astype(jnp.float32) - state.mean) / state.deviation
+        return loss(nnx.merge(definition, params, state.other)(inputs), targets)
+
+    return eval_fn
+
+
+def evaluation_loss(task: Task) -> Callable[..., Any]:
+    """The task's loss on held-out examples: (params, `ModelState`, batch) -> loss.
+
+    Without dropout and augmentation; the same object for every seed and split.
+    """
+    return _evaluation_loss(task.model, task.loss)
+
+
+@functools.cache
+def _evaluation_loss(model: Any, loss: Any) -> Callable[..., Any]:
+    definition, _, _ = _split(model, 0, train=False)
+
+    def eval_fn(params: Any, state: ModelState, batch: Any) -> jax.Array:
+        inputs, targets = batch
+        inputs = (jnp.asarray(inputs).astype(jnp.float32) - state.mean) / state.deviation
+        return loss(nnx.merge(definition, params, state.other)(inputs), targets)
+
+    return eval_fn
+
+
 def make_step(task: Task, transformation: optax.GradientTransformation) -> Callable[..., Any]:
     """The training step: (carry, examples, int32[batch]) -> (carry, loss), a pure function."""
-    definition, _, _ = _parts(task, 0, train=True)
+    objective = Objective(loss_function(task), stateful=True, keyed=True)
     update = optax.with_extra_args_support(transformation).update
 
     def step(carry: Carry, examples: OnDevice, chosen: jax.Array) -> tuple[Carry, jax.Array]:
         key, drawn = jax.random.split(carry.key)
-        inputs = examples.inputs[chosen].astype(jnp.float32)
-        if task.augment is not None:
-            inputs = task.augment(drawn, inputs)
-        inputs = (inputs - examples.mean) / examples.deviation
-        targets = examples.targets[chosen]
-
-        def objective(params: Any) -> tuple[jax.Array, Any]:
-            model = nnx.merge(definition, params, carry.other)
-            loss = task.loss(model(inputs), targets)
-            return loss, nnx.as_pure(nnx.state(model, nnx.Not(nnx.Param)))
-
-        (loss, other), gradients = jax.value_and_grad(objective, has_aux=True)(carry.params)
+        batch = (examples.inputs[chosen], examples.targets[chosen])
+        before = ModelState(carry.other, examples.mean, examples.deviation)
+        (loss, after), gradients = objective.gradients(carry.params, before, batch, drawn)
         updates, state = update(gradients, carry.state, carry.params, value=loss)
-        return Carry(optax.apply_updates(carry.params, updates), other, state, key), loss
+        return Carry(optax.apply_updates(carry.params, updates), after.other, state, key), loss
 
     return step
 
@@ -171,7 +245,7 @@ def on_device(split: data.Split) -> OnDevice:
 
 def make_evaluation(task: Task) -> Callable[[Carry, data.Split], float]:
     """(carry, split) -> the metric over all test examples, compiled once per task."""
-    definition, _, _ = _parts(task, 0, train=False)
+    definition, _, _ = _split(task.model, 0, train=False)
 
     @jax.jit
     def outputs(params: Any, other: Any, inputs: Any, mean: Any, deviation: Any) -> jax.Array:

@@ -1,0 +1,1 @@
+"""Tuning by the machine: the learning-rate finder, sweeps and search."""
