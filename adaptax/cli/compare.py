@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, say
+from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
+from adaptax.core.shown import printable
 
 if TYPE_CHECKING:
     from adaptax.lab.experiment import Plan
@@ -47,6 +48,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N|A,B",
         help="how many seeds, or which: 0,1,2; '7,' is seed 7 alone (default: 3)",
     )
+    add(
+        "--tune",
+        action="store_true",
+        help="first find every optimizer's best rate, on examples held out of the training "
+        "examples; of a schedule the scale",
+    )
+    add(
+        "--tune-budget",
+        type=_whole,
+        metavar="N",
+        help="trainings an optimizer to find its rate with (default: 20)",
+    )
     add("--data-dir", metavar="DIR", help="folder with the files of a task that reads files")
     add(
         "--output",
@@ -79,9 +92,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     with folder:
         found = experiment.run(plan, _progress(arguments))
-        if found.runs:
-            _print(arguments, found)
-        status = _write(arguments, found, folder)
+        try:
+            if found.runs:
+                _print(arguments, found)
+        finally:  # what cannot be shown is written all the same
+            status = _write(arguments, found, folder)
     if found.interrupted:
         kept = f"finished runs kept: {len(found.runs)}" if found.runs else "no run had finished"
         say("interrupted", kept)
@@ -102,6 +117,8 @@ def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
             arguments.batch_size,
             arguments.seeds,
             arguments.data_dir,
+            arguments.tune,
+            arguments.tune_budget,
         )
         if arguments.output is None:
             return plan, output.fresh(f"compare-{plan.task.name}")
@@ -120,10 +137,10 @@ def _print(arguments: argparse.Namespace, found: "Comparison") -> None:
     import shutil
 
     if arguments.json:
-        sys.stdout.write(found.to_json())
+        show(found.to_json())
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(("" if arguments.quiet else "\n") + found.table(width), end="", flush=True)
+    show(("" if arguments.quiet else "\n") + found.table(width))
 
 
 def _write(arguments: argparse.Namespace, found: "Comparison", folder: "Folder") -> int:
@@ -136,5 +153,5 @@ def _write(arguments: argparse.Namespace, found: "Comparison", folder: "Folder")
         return UNWRITTEN
     if written and not arguments.quiet:
         names = " and ".join(path.name for path in written)
-        print(f"\nwrote {names} to {folder.path}", file=sys.stderr)
+        note(f"\nwrote {names} to {printable(folder.path)}")
     return OK

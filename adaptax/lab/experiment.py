@@ -29,7 +29,9 @@ from adaptax.lab.tasks import task as find_task
 from adaptax.lab.tasks.base import Task
 
 if TYPE_CHECKING:
+    from adaptax.lab.results import Tuned
     from adaptax.lab.runner import OnDevice
+    from adaptax.lab.tuned import Rated
 
 LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")
 SEED_LIMIT = 2**32
@@ -47,6 +49,8 @@ class Plan:
       dataset: as loaded.
       data_dir: where from, or None.
       steps: in one epoch.
+      tune_budget: trainings that look for each optimizer's rate; None takes the rates as given.
+      rated: the optimizers as functions of the rate, for that; empty without it.
     """
 
     task: Task
@@ -55,6 +59,8 @@ class Plan:
     dataset: data.Dataset
     data_dir: str | None
     steps: int
+    tune_budget: int | None = None
+    rated: "tuple[Rated, ...]" = ()
 
 
 def prepare(
@@ -65,6 +71,8 @@ def prepare(
     batch_size: int | None = None,
     seeds: int | Iterable[int] = 3,
     data_dir: str | os.PathLike | None = None,
+    tune: bool = False,
+    tune_budget: int | None = None,
 ) -> Plan:
     """Check and load everything, so that nothing that `run` is asked to do can be refused.
 
@@ -76,15 +84,12 @@ def prepare(
       ImportError: the "lab" extra is not installed.
     """
     extras.require()
-    chosen = task if isinstance(task, Task) else find_task(task)
-    changed = {"epochs": epochs, "batch_size": batch_size}
-    for name, value in changed.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise TypeError(f"{name}={value!r}: a whole number of at least 1 is needed")
-        if value is not None and value < 1:
-            raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed")
-    chosen = dataclasses.replace(chosen, **{k: v for k, v in changed.items() if v is not None})
+    chosen = chosen_task(task, epochs, batch_size)
     numbers = _seeds(seeds)
+    if tune_budget is not None and not tune:
+        raise ValueError(f"tune_budget={tune_budget!r}: only with tune=True (--tune)")
+    if tune and learning_rate is None:
+        learning_rate = 1.0  # where it starts does not matter to what is found
     found = candidates(chosen, optimizers, learning_rate)
     dataset = chosen.load(None if data_dir is None else Path(data_dir))
     examples, _ = data.counts(dataset)
@@ -94,7 +99,43 @@ def prepare(
             "examples, so an epoch would have no batch; use a smaller one"
         )
     where = None if data_dir is None else str(data_dir)
-    return Plan(chosen, found, numbers, dataset, where, examples // chosen.batch_size)
+    plan = Plan(chosen, found, numbers, dataset, where, examples // chosen.batch_size)
+    return _tunable(plan, tune_budget) if tune else plan
+
+
+def _tunable(plan: Plan, budget: int | None) -> Plan:
+    """The plan with a search for every optimizer's rate, or a refusal."""
+    from adaptax.lab import search, tuned
+
+    number = tuned.BUDGET if budget is None else budget
+    steps = plan.steps * plan.task.epochs
+    each = tuple(tuned.rated(candidate, steps) for candidate in plan.candidates)
+    tuned.grid(each[0], number)
+    split = search.validation_split(plan.dataset, tuned.tuned_seeds(1, plan.seeds)[0])
+    if plan.task.batch_size > len(split.train.targets):
+        raise ValueError(
+            f"batch_size={plan.task.batch_size}: with tuning, task {plan.task.name!r} has "
+            f"{len(split.train.targets):,} examples to train on while others are held out, so an "
+            "epoch would have no batch; use a smaller one"
+        )
+    return dataclasses.replace(plan, tune_budget=number, rated=each)
+
+
+def chosen_task(task: str | Task, epochs: int | None, batch_size: int | None) -> Task:
+    """The task, by its name where it is one, with epochs and batch size where they are given."""
+    chosen = task if isinstance(task, Task) else find_task(task)
+    changed = {"epochs": epochs, "batch_size": batch_size}
+    for name, value in changed.items():
+        whole(name, value)
+    return dataclasses.replace(chosen, **{k: v for k, v in changed.items() if v is not None})
+
+
+def whole(name: str, value: int | None) -> None:
+    """Refuse what is neither None nor a whole number of at least 1."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"{name}={value!r}: a whole number of at least 1 is needed")
+    if value is not None and value < 1:
+        raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed")
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
@@ -161,8 +202,13 @@ def _run_all(plan: Plan, progress: Progress, entries: dict[str, Entry], runs: li
         return placed[seed]
 
     evaluate = runner.make_evaluation(task)
-    for each in plan.candidates:
+    for number, each in enumerate(plan.candidates):
         progress.optimizer(each.label)
+        how = None
+        if plan.tune_budget is not None:
+            each, how = _tune(plan, number, progress)
+            entries[each.label] = Entry(each.label, each.call, each.rate, tuned=how)
+            progress.optimizer(each.label)
         compiled = runner.compile_training(
             task, each.transformation, on_device(plan.seeds[0]), plan.steps, task.batch_size
         )
@@ -183,9 +229,34 @@ def _run_all(plan: Plan, progress: Progress, entries: dict[str, Entry], runs: li
             )
             runs.append(made)
             entries[each.label] = Entry(
-                each.label, each.call, each.rate, parameters, state_bytes, compiled.seconds
+                each.label, each.call, each.rate, parameters, state_bytes, compiled.seconds, how
             )
             progress.finished(report.one_run(setting, made))
+
+
+def _tune(plan: Plan, number: int, progress: Progress) -> "tuple[Candidate, Tuned]":
+    """One candidate at its best rate, and how that was found."""
+    from adaptax.lab import search, tuned
+
+    each = plan.rated[number]
+    rates, seeds = tuned.grid(each, plan.tune_budget or tuned.BUDGET)
+    split = search.validation_split(plan.dataset, tuned.tuned_seeds(1, plan.seeds)[0])
+    epoch = len(split.train.targets) // plan.task.batch_size
+    total, done = epoch * plan.task.epochs * len(rates) * seeds, 0
+
+    def heard(steps: int) -> None:
+        nonlocal done
+        done += steps
+        progress.tuning(each.candidate.label, done, total)
+
+    heard(0)
+    found, how = tuned.tune(
+        plan.task, plan.dataset, each, plan.tune_budget or tuned.BUDGET, plan.seeds, heard
+    )
+    progress.tuned(
+        found.label, f"rate {how.rate:.4g} of {how.trainings} trainings, {how.seconds:.1f} s"
+    )
+    return found, how
 
 
 def _setting(plan: Plan) -> Setting:
@@ -236,6 +307,8 @@ def compare(
     force: bool = False,
     data_dir: str | os.PathLike | None = None,
     progress: Progress | None = None,
+    tune: bool = False,
+    tune_budget: int | None = None,
 ) -> Comparison:
     """Train a task with several optimizers and seeds, and say how they did.
 
@@ -256,6 +329,10 @@ def compare(
       force: write into a folder that holds files already.
       data_dir: folder with the files of a task that reads files.
       progress: what to report to while it runs; None is silent.
+      tune: train every optimizer at its own best rate, found before on examples held out of the
+        training examples, with other seeds. Given rates are then left out of account; of a schedule
+        the scale is tuned, its shape stays.
+      tune_budget: trainings an optimizer for that, at least 3; None is 20.
 
     Raises:
       ValueError, TypeError: an argument; the message names it and what is allowed.
@@ -268,7 +345,9 @@ def compare(
         >>> found = lab.compare("digits-mlp", ["adam", "sgd"], epochs=1, seeds=1)
         >>> print(found.table())  # doctest: +SKIP
     """
-    plan = prepare(task, optimizers, learning_rate, epochs, batch_size, seeds, data_dir)
+    plan = prepare(
+        task, optimizers, learning_rate, epochs, batch_size, seeds, data_dir, tune, tune_budget
+    )
     if output is None:
         return run(plan, progress)
     with claim(output, force) as folder:

@@ -1,5 +1,6 @@
 """How a comparison shows that it is alive. Nothing here can change what it computes."""
 
+import contextlib
 import sys
 import time
 from types import TracebackType
@@ -14,7 +15,8 @@ class Progress:
     """What a comparison reports while it runs; this one shows nothing.
 
     A subclass overrides what it wants to show. The calls come in the order: `begin`; per optimizer
-    `optimizer`; per seed `run`, any number of `step` and `evaluated`, then `finished`.
+    `optimizer`, where its rate is tuned any number of `tuning`, `tuned` and `optimizer` again; per
+    seed `run`, any number of `step` and `evaluated`, then `finished`.
     """
 
     def begin(self, labels: list[str], seeds: int, steps: int, metric: Any) -> None:
@@ -22,6 +24,12 @@ class Progress:
 
     def optimizer(self, label: str) -> None:
         """The training step of `label` is being compiled."""
+
+    def tuning(self, label: str, done: int, total: int) -> None:
+        """So many of the steps that look for the rate of `label` are done."""
+
+    def tuned(self, label: str, summary: str) -> None:
+        """The rate of `label` is found."""
 
     def run(self, label: str, seed: int) -> None:
         """A run starts."""
@@ -76,6 +84,13 @@ class Lines(Progress):
         self._done, self._score, self._shown = 0, None, time.perf_counter()
         self._print(f"optimizers: {len(labels)}, seeds: {seeds}, steps of a run: {steps}")
 
+    def tuning(self, label: str, done: int, total: int) -> None:
+        if time.perf_counter() - self._shown >= self.every:
+            self._print(f"  {text.printable(label)}: tuning, step {done:,} of {total:,}")
+
+    def tuned(self, label: str, summary: str) -> None:
+        self._print(f"{text.printable(label)}: {summary}")
+
     def run(self, label: str, seed: int) -> None:
         self._name, self._score = f"{text.printable(label)} seed {seed}", None
 
@@ -84,7 +99,8 @@ class Lines(Progress):
             return
         shown = f"step {step}/{self._steps}, loss {number(loss)}, rate {number(rate)}"
         if self._score is not None:
-            shown += f", {self._metric.name} {score(self._score, self._metric.percent)}"
+            metric = text.printable(self._metric.name)
+            shown += f", {metric} {score(self._score, self._metric.percent)}"
         self._print(f"  {self._name}: {shown}")
 
     def evaluated(self, step: int, metric: float) -> None:
@@ -96,7 +112,8 @@ class Lines(Progress):
 
     def _print(self, line: str) -> None:
         self._shown = time.perf_counter()
-        print(line, file=self.stream, flush=True)
+        with contextlib.suppress(OSError):  # a full disk, or a reader that has left
+            print(line, file=self.stream, flush=True)
 
 
 class Bars(Progress):
@@ -138,6 +155,12 @@ class Bars(Progress):
         self._row, self._before = self._rows[label], 0
         self._display.update(self._row, shown="compiling")
 
+    def tuning(self, label: str, done: int, total: int) -> None:
+        self._display.update(self._rows[label], shown=f"tuning, {100 * done // max(total, 1)} %")
+
+    def tuned(self, label: str, summary: str) -> None:
+        self._display.update(self._rows[label], shown=summary)
+
     def run(self, label: str, seed: int) -> None:
         self._seed, self._score = seed, None
 
@@ -156,7 +179,8 @@ class Bars(Progress):
     def _show(self, step: int) -> None:
         shown = f"seed {self._seed}  {self._latest}"
         if self._score is not None:
-            shown += f"  {self._metric.name} {score(self._score, self._metric.percent)}"
+            metric = text.printable(self._metric.name)
+            shown += f"  {metric} {score(self._score, self._metric.percent)}"
         self._display.update(self._row, completed=self._before + step, shown=shown)
 
     def __exit__(self, *error: Any) -> None:

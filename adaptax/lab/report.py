@@ -5,6 +5,10 @@ import io
 import math
 import statistics
 import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 
 from adaptax.lab import text
 from adaptax.lab.progress import number, score
@@ -36,14 +40,20 @@ class Summary:
 def summary(task: Setting, runs: tuple[Run, ...]) -> Summary:
     whole = tuple(run for run in runs if run.diverged_at is None)
     epoch = max(1, task.train_examples // task.batch_size)
-    losses = [statistics.fmean(run.losses[-epoch:]) for run in whole]
+    losses = [_of(np.mean, run.losses[-epoch:]) for run in whole]
     return Summary(
         finals=tuple(run.metric[-1] for run in whole),
-        loss=statistics.fmean(losses) if losses else None,
+        loss=_of(np.mean, losses) if losses else None,
         reached=tuple(_first_reached(task, run) for run in whole),
-        seconds=statistics.fmean(run.seconds for run in runs) if runs else None,
+        seconds=_of(np.mean, [run.seconds for run in runs]) if runs else None,
         diverged=tuple(run.diverged_at for run in runs if run.diverged_at is not None),
     )
+
+
+def _of(measure: Callable[..., Any], values: Sequence[float], **how: Any) -> float:
+    """A mean or deviation that is infinite or NaN, and no error, where a value is."""
+    with np.errstate(all="ignore"):
+        return float(measure(np.asarray(values, np.float64), **how))
 
 
 def _first_reached(task: Setting, run: Run) -> int | None:
@@ -57,7 +67,8 @@ def one_run(task: Setting, run: Run) -> str:
     """A finished run in one line, without its name."""
     if run.diverged_at is not None:
         return f"diverged at step {run.diverged_at}"
-    return f"{task.metric} {score(run.metric[-1], task.percent)}, {run.seconds:.1f} s"
+    shown = score(run.metric[-1], task.percent)
+    return f"{text.printable(task.metric)} {shown}, {run.seconds:.1f} s"
 
 
 def table(comparison: Comparison, width: int | None = None) -> str:
@@ -109,19 +120,33 @@ def _grid(comparison: Comparison) -> object:
     grid.add_column("optimizer", overflow="fold")
     grid.add_column("rate", overflow="fold")
     columns = (
-        f"test\n{task.metric}",
+        f"test\n{text.printable(task.metric)}",
         "train\nloss",
         f"steps to\n{goal(task)}",
         "seconds",
         "bytes per\nparameter",
     )
+    if _tuned(comparison):
+        columns += ("tuning\ntrainings", "tuning\nsteps", "tuning\nseconds")
     for column in columns:
-        grid.add_column(column, justify="right", no_wrap=True)
+        grid.add_column(Text(column), justify="right", no_wrap=True)
     for entry in comparison.optimizers:
         runs = comparison.of(entry.label)
         name, rate = text.printable(entry.label), text.printable(entry.rate)
-        grid.add_row(*map(Text, (name, rate, *_cells(task, entry, runs))))
+        cells = (*_cells(task, entry, runs), *(_tuning(entry) if _tuned(comparison) else ()))
+        grid.add_row(*map(Text, (name, rate, *cells)))
     return grid
+
+
+def _tuned(comparison: Comparison) -> bool:
+    return any(entry.tuned is not None for entry in comparison.optimizers)
+
+
+def _tuning(entry: Entry) -> tuple[str, ...]:
+    found = entry.tuned
+    if found is None:
+        return ("-", "-", "-")
+    return (str(found.trainings), f"{found.steps:,}", f"{found.seconds:.1f}")
 
 
 def goal(task: Setting) -> str:
@@ -145,11 +170,12 @@ def _cells(task: Setting, entry: Entry, runs: tuple[Run, ...]) -> tuple[str, ...
 def _finals(task: Setting, found: Summary) -> str:
     lines = []
     if found.finals:
-        mean = statistics.fmean(found.finals)
-        spread = statistics.stdev(found.finals) if len(found.finals) > 1 else math.nan
+        mean = _of(np.mean, found.finals)
+        several = len(found.finals) > 1
+        spread = _of(np.std, found.finals, ddof=1) if several else math.nan
         scale, unit, digits = (100, " %", 2) if task.percent else (1, "", 4)
         lines.append(f"{scale * mean:.{digits}f}")
-        if len(found.finals) > 1:
+        if several:
             lines[0] += f" ± {scale * spread:.{digits}f}"
         lines[0] += unit
     if found.diverged:
@@ -171,9 +197,18 @@ def _reached(steps: tuple[int | None, ...]) -> str:
 def _footnote(comparison: Comparison) -> str:
     several = len(comparison.seeds) > 1
     accuracy = "mean ± standard deviation over the seeds" if several else "one seed"
+    how = next((entry.tuned for entry in comparison.optimizers if entry.tuned is not None), None)
+    tuned = ""
+    if how is not None:
+        seeds = ", ".join(map(str, how.seeds))
+        tuned = (
+            f"; rate: the best of {len(how.rates)}, its neighbours taken into account, by the loss "
+            f"on a fifth of the training examples, seeds {seeds}; tuning: what that took, with "
+            "compiling"
+        )
     median = "median of the evaluations, one an epoch" if several else "one evaluation an epoch"
     return (
-        f"test {comparison.task.metric}: {accuracy}, after the last step; train loss: mean of the "
-        f"last epoch; steps: {median}; seconds: training steps of one run, without compiling and "
-        "testing; bytes: of optimizer state"
+        f"test {text.printable(comparison.task.metric)}: {accuracy}, after the last step; train "
+        f"loss: mean of the last epoch; steps: {median}; seconds: training steps of one run, "
+        f"without compiling and testing; bytes: of optimizer state{tuned}"
     )

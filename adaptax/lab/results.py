@@ -5,19 +5,41 @@ has no way to write, are kept as the texts "NaN", "Infinity" and "-Infinity".
 """
 
 import dataclasses
+import itertools
 import json
 import math
 import os
-import types
-import typing
 from pathlib import Path
 from typing import Any
 
+from adaptax.core import files, records
 from adaptax.lab import output, text
 
 FORMAT = "adaptax.comparison/1"
 LARGEST = 2**30  # bytes of a results file that are read
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """How a rate was found: what it cost, and what else was tried.
+
+    Attributes:
+      rate: the best one; of a schedule its highest value.
+      rates: all that were tried.
+      losses: the mean validation loss of each; infinite where a seed diverged.
+      seeds: that each was trained with.
+      trainings: rates times seeds.
+      steps: made in all of them.
+      seconds: what it took, compiling included.
+    """
+
+    rate: float
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    seeds: tuple[int, ...]
+    trainings: int
+    steps: int
+    seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +53,7 @@ class Entry:
       parameters: numbers that it trained; 0 until a run has finished.
       state_bytes: size of its state.
       compile_seconds: time to compile its training step.
+      tuned: how its rate was found; None if it was given.
     """
 
     label: str
@@ -39,6 +62,7 @@ class Entry:
     parameters: int = 0
     state_bytes: int = 0
     compile_seconds: float = 0.0
+    tuned: Tuned | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +156,7 @@ class Comparison:
     def to_json(self) -> str:
         """The whole comparison as JSON text."""
         content = {"format": FORMAT, **dataclasses.asdict(self)}
-        return json.dumps(_plain(content), allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(records.plain(content), allow_nan=False, ensure_ascii=False) + "\n"
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the JSON to `path`; a reader sees the old file or the new one, nothing between."""
@@ -152,7 +176,9 @@ class Comparison:
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError(f"{where} is no comparison of format {FORMAT!r}")
         del found["format"]
-        return _build(cls, found, where)
+        made = records.build(cls, found, where)
+        _check(made, where)
+        return made
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Comparison":
@@ -164,54 +190,23 @@ class Comparison:
         """
         path = Path(path)
         path = path / output.RESULTS if path.is_dir() else path
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise ValueError(f"{str(path)!r} has {size:,} bytes; at most {LARGEST:,} are read")
-        try:
-            return cls.from_json(path.read_text("utf-8"), text.quoted(path))
-        except UnicodeDecodeError:
-            raise ValueError(f"{text.quoted(path)} is not UTF-8 text") from None
+        return cls.from_json(files.read(path, LARGEST), text.quoted(path))
 
 
-def _plain(value: Any) -> Any:
-    """JSON types only, with numbers that are not finite as text."""
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    return value
-
-
-def _build(kind: Any, value: Any, where: str) -> Any:
-    """`value` as the type that a field declares, or a `ValueError` that names the field."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _build_fields(kind, value, where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_build(arguments[0], each, f"{where}[{i}]") for i, each in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {key: _build(arguments[1], each, f"{where}.{key}") for key, each in value.items()}
-    if origin is types.UnionType:
-        if value is None:
-            return None
-        return _build(arguments[0], value, where)
-    if kind is float and isinstance(value, str) and value in _NOT_FINITE:
-        return _NOT_FINITE[value]
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is Any or (type(value) is kind):
-        return value
-    raise ValueError(f"{where} is {value!r:.80}, expected {getattr(kind, '__name__', kind)}")
-
-
-def _build_fields(kind: type, value: Any, where: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    if not isinstance(value, dict) or set(value) != set(hints):
-        wrong = sorted(set(hints) ^ set(value)) if isinstance(value, dict) else []
-        raise ValueError(
-            f"{where} is no {kind.__name__}: missing or unknown {', '.join(wrong) or 'fields'}"
-        )
-    made = {name: _build(hint, value[name], f"{where}.{name}") for name, hint in hints.items()}
-    return kind(**made)
+def _check(found: Comparison, where: str) -> None:
+    """Refuse what no comparison writes and no table or picture can be made of."""
+    task = found.task
+    if task.epochs < 1 or task.batch_size < 1 or not math.isfinite(task.target):
+        raise ValueError(f"{where}.task: epochs and batch_size of at least 1 and a target are due")
+    whole: set[tuple[int, ...]] = set()
+    for number, run in enumerate(found.runs):
+        at, made = f"{where}.runs[{number}]", len(run.losses)
+        if not len(run.steps) == len(run.metric) == len(run.rates) >= 1:
+            raise ValueError(f"{at}: steps, metric and rates must be as many as each other")
+        increasing = all(a < b for a, b in itertools.pairwise(run.steps))
+        if run.steps[0] != 0 or not increasing or not made or run.steps[-1] > made:
+            raise ValueError(f"{at}.steps: increasing ones from 0 to {made}, at least 1, are due")
+        if run.diverged_at is None:
+            whole.add((*run.steps, made))
+    if len(whole) > 1:
+        raise ValueError(f"{where}.runs: those that did not diverge must have the same steps")

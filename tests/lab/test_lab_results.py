@@ -56,7 +56,7 @@ def test_json_round_trip_is_the_same_value(tmp_path):
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_not_finite_are_valid_json_and_come_back(odd):
-    run = dataclasses.replace(a_run(), losses=(1.0, odd), metric=(0.5, 0.5, odd))
+    run = dataclasses.replace(a_run(), losses=(1.0, odd, 1.0, 1.0), metric=(0.5, 0.5, odd))
     text = a_comparison(runs=(run,)).to_json()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     back = Comparison.from_json(text)

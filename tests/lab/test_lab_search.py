@@ -1,51 +1,59 @@
-"""The search for the tasks' default rates."""
+"""The search for the tasks' default rates: a sweep of a lab task."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 from experiments import TINY, load
 
-from adaptax.lab import data, search
-from adaptax.lab.search import Tried
+import adaptax
+from adaptax.lab import data, runner, search
+from adaptax.lab.progress import Progress
+from adaptax.lab.validation import mean_loss, validation_split
+from adaptax.rates.access import set_learning_rate
 
 
-def test_rates_are_tried_in_one_compiled_program_and_differ():
-    tried = search.search(TINY, load(None), "sgd", [1e-6, 0.3, 1e30], seeds=[50, 51], epochs=10)
-    slow, good, wild = tried
-    assert [each.rate for each in tried] == [1e-6, 0.3, 1e30]
+def test_a_sweep_makes_the_steps_of_the_labs_own_runs():
+    found = search.search(TINY, load(None), adaptax.sgd, [1e-6, 0.3, 1e30], [50, 51], epochs=10)
+    slow, good, wild = found.rows
+    assert found.rates == (1e-6, 0.3, 1e30) and found.seeds == (50, 51) and found.steps == 40
     assert good.loss < 0.6 * slow.loss and wild.loss == float("inf")
+    for trial in found.of(0.3):
+        run = by_the_runner(0.3, trial.seed)
+        np.testing.assert_allclose(trial.curve, run.losses, rtol=1e-4)
+        assert trial.loss == pytest.approx(run.metric[-1], rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("losses", "expected"),
-    [
-        ([3.0, 2.0, 1.0, 2.0], 3.0),
-        ([2.0, 1.0, 0.5, float("inf"), 9.0], 2.0),  # 3.0 is lowest, but beside a cliff
-        ([float("nan"), 2.0, 1.0, 1.0], 4.0),
-        ([9.0, 1.004, 1.0, 1.0, 1.0], 3.0),  # 4.0 is lower, by a thousandth
-        ([float("inf"), float("nan")], 1.0),
-    ],
-)
-def test_the_choice_looks_at_the_neighbours(losses, expected):
-    tried = [Tried(float(i), loss) for i, loss in enumerate(losses, start=1)]
-    assert search.best(tried) == expected
+def by_the_runner(rate, seed):
+    task = dataclasses.replace(TINY, metric=mean_loss(TINY))
+    split, tx = validation_split(load(None), seed), adaptax.sgd(1.0)
+    placed, evaluate = runner.on_device(split), runner.make_evaluation(task)
+    compiled = runner.compile_training(task, tx, placed, 4, 16)
+    carry = runner.start(task, tx, seed)
+    carry = carry._replace(state=set_learning_rate(carry.state, rate))
+    return runner.train(
+        "sgd", carry, compiled, placed, lambda c: evaluate(c, split), 10, 16, seed, Progress()
+    )
+
+
+def test_more_validation_examples_than_one_batch_are_all_judged(monkeypatch):
+    rates, seeds = [1e-6, 0.3, 1e30], [50, 51]
+    whole = search.search(TINY, load(None), adaptax.sgd, rates, seeds, epochs=10)
+    monkeypatch.setattr(runner, "EVALUATED", 7)
+    parts = search.search(TINY, load(None), adaptax.sgd, rates, seeds, epochs=10)
+    assert [t.loss for t in parts.trials] == pytest.approx([t.loss for t in whole.trials], rel=1e-6)
 
 
 def test_the_test_examples_of_the_seed_are_never_looked_at():
     dataset = load(None)
-    used = search._validation(dataset, seed=5, examples=None)
+    used = validation_split(dataset, seed=5)
     held_out = {row.tobytes() for row in data.split(dataset, 5).test.inputs}
     seen = {row.tobytes() for row in np.concatenate([used.train.inputs, used.test.inputs])}
     assert len(seen) == 80 and not seen & held_out
 
 
 def test_fewer_examples_may_be_used():
-    used = search._validation(load(None), seed=5, examples=50)
+    used = validation_split(load(None), seed=5, examples=50)
     assert len(used.train.targets) + len(used.test.targets) == 50
-
-
-def test_the_command_prints_a_line_an_optimizer(capsys, monkeypatch):
-    words = ["search", "diabetes-linear", "--optimizers", "sgd", "--rates", "0.01", "0.05"]
-    monkeypatch.setattr("sys.argv", [*words, "--epochs", "1", "--seeds", "9"])
-    search.main()
-    out = capsys.readouterr().out
-    assert out.startswith('    "sgd": 0.0') and "  # 0.01:" in out and "  0.05:" in out
+    found = search.search(TINY, load(None), adaptax.sgd, [0.1], [5], epochs=3, examples=50)
+    assert found.steps == 3 * (40 // 16)

@@ -1,6 +1,7 @@
 """What an experiment trains: a task is a value, and what its fields may be."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from adaptax.lab.data import Dataset
+from adaptax.lab.data import Dataset, checked
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -38,8 +39,8 @@ def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> float:
 
 def _r_squared(outputs: np.ndarray, targets: np.ndarray) -> float:
     outputs, targets = outputs.astype(np.float64), targets.astype(np.float64)
-    residual = np.sum((targets - outputs) ** 2)
-    return float(1.0 - residual / np.sum((targets - targets.mean()) ** 2))
+    residual, spread = np.sum((targets - outputs) ** 2), np.sum((targets - targets.mean()) ** 2)
+    return float(1.0 - residual / spread) if spread > 0 else math.nan  # all targets are alike
 
 
 ACCURACY = Metric("accuracy", _accuracy, percent=True)
@@ -102,11 +103,11 @@ class Task:
                 raise ValueError(f"Task({field}={getattr(self, field)!r}): at least 1 is needed")
 
     def load(self, data_dir: Path | None) -> Dataset:
-        """The examples, with `data_dir` given exactly where it is used."""
+        """The examples, checked, with `data_dir` given exactly where it is used."""
         if self.reads_files and data_dir is None:
             raise ValueError(f"task {self.name!r} reads files: data_dir (--data-dir) is missing")
         if not self.reads_files and data_dir is not None:
             raise ValueError(
                 f"task {self.name!r} brings its own data; leave data_dir={str(data_dir)!r} out"
             )
-        return self.data(data_dir)
+        return checked(self.data(data_dir), f"task {self.name!r}")

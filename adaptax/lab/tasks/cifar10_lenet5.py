@@ -8,9 +8,9 @@ import jax
 from adaptax.lab import augment, cifar10, data
 from adaptax.lab.tasks.base import ACCURACY, Task, cross_entropy
 
-# Found by: python -m adaptax.lab.search cifar10-lenet5 --data-dir DIR --examples 5000 --epochs 3
-#   --seeds 1000 --rates 0.0005 0.001 0.002 0.005 0.01 0.02
-# and, for sgd, adagrad and adadelta, --rates 0.01 0.02 0.05 0.1 0.2 0.5 1; for radam up to 0.1.
+# Found by: adaptax sweep cifar10-lenet5 --data-dir DIR --examples 5000 --epochs 3 --seeds 1000,
+#   --rates 0.0005,0.001,0.002,0.005,0.01,0.02
+# and, for sgd, adagrad and adadelta, --rates 0.01,0.02,0.05,0.1,0.2,0.5,1; for radam up to 0.1.
 # That is short: for many epochs a lower rate or a schedule may be better.
 RATES = {
     "sgd": 0.05,

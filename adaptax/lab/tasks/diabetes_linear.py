@@ -6,7 +6,7 @@ from typing import Any
 from adaptax.lab import data
 from adaptax.lab.tasks.base import R_SQUARED, Task, mean_squared_error
 
-# Found by: python -m adaptax.lab.search diabetes-linear
+# Found by: adaptax sweep diabetes-linear --optimizers NAME ...
 RATES = {
     "sgd": 0.05,
     "adagrad": 0.2,

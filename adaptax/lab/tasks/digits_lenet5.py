@@ -6,7 +6,7 @@ from typing import Any
 from adaptax.lab import data
 from adaptax.lab.tasks.base import ACCURACY, Task, cross_entropy
 
-# Found by: python -m adaptax.lab.search digits-lenet5 --epochs 20
+# Found by: adaptax sweep digits-lenet5 --epochs 20 --optimizers NAME ...
 RATES = {
     "sgd": 0.1,
     "adagrad": 0.05,
