@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptax.cli.refusal import OK, UNWRITTEN, Refused, say
+from adaptax.cli.refusal import OK, UNWRITTEN, Refused, free, note, say, show
+from adaptax.core.shown import printable
 
 if TYPE_CHECKING:
     from adaptax.lab.bench import Settings
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Refuse, or measure and report; the exit status."""
     try:
         settings = _settings(arguments)
-        path = _free(arguments.output, arguments.force)
+        path = None if arguments.output is None else free(arguments.output, arguments.force)
     except (ValueError, OSError) as error:
         raise Refused(error) from error
     import jax
@@ -64,8 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise Refused(f"size={settings.size} does not fit into memory; take less") from error
         raise
-    _print(arguments, found)
-    return OK if path is None else _write(found, path, arguments.quiet)
+    status = OK
+    try:
+        _print(arguments, found)
+    finally:  # what cannot be shown is written all the same
+        if path is not None:
+            status = _write(found, path, arguments.quiet)
+    return status
 
 
 def _settings(arguments: argparse.Namespace) -> "Settings":
@@ -77,28 +83,10 @@ def _settings(arguments: argparse.Namespace) -> "Settings":
     return dataclasses.replace(base, torch=not arguments.no_torch, **given)
 
 
-def _free(name: str | None, force: bool) -> Path | None:
-    """Where the table shall go; refused now rather than after minutes of measuring."""
-    if name is None:
-        return None
-    from adaptax.lab.text import quoted
-
-    path = Path(name)
-    if path.is_dir():
-        raise IsADirectoryError(f"output={quoted(path)} is a folder; name a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"output={quoted(path)}: there is no folder {quoted(path.parent)}")
-    if path.exists() and not force:
-        raise FileExistsError(
-            f"output={quoted(path)} exists; choose another name, or pass --force to replace it"
-        )
-    return path
-
-
 def _progress(quiet: bool) -> Callable[[str], None]:
     def show(line: str) -> None:
         if not quiet:
-            print(f"measuring {line}", file=sys.stderr, flush=True)
+            note(f"measuring {line}")
 
     return show
 
@@ -107,10 +95,10 @@ def _print(arguments: argparse.Namespace, found: "Bench") -> None:
     import shutil
 
     if arguments.json:
-        sys.stdout.write(found.to_json())
+        show(found.to_json())
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(("" if arguments.quiet else "\n") + found.table(width), end="", flush=True)
+    show(("" if arguments.quiet else "\n") + found.table(width))
 
 
 def _write(found: "Bench", path: Path, quiet: bool) -> int:
@@ -122,5 +110,5 @@ def _write(found: "Bench", path: Path, quiet: bool) -> int:
         say("warning", f"table not written to {path}: {error}")
         return UNWRITTEN
     if not quiet:
-        print(f"\nwrote {path}", file=sys.stderr)
+        note(f"\nwrote {printable(path)}")
     return OK

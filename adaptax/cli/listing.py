@@ -1,9 +1,11 @@
-"""List what can be compared: optimizers, schedules and tasks, a line each."""
+"""List what can be compared: optimizers, schedules, controllers and tasks, a line each."""
 
 import argparse
 import inspect
 
-HELP = "list optimizers, schedules and tasks"
+from adaptax.cli.refusal import show
+
+HELP = "list optimizers, schedules, controllers and tasks"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +20,15 @@ def run(arguments: argparse.Namespace) -> int:
     sections = {
         "optimizers": {n: _first_line(n) for n in registry.names("optimizer")},
         "schedules": {n: _first_line(n) for n in registry.names("schedule")},
+        "controllers": {n: _first_line(n) for n in registry.names("controller")},
         "tasks": {name: task.description for name, task in TASKS.items()},
     }
     width = max(len(name) for section in sections.values() for name in section)
-    for number, (title, section) in enumerate(sections.items()):
-        print(("\n" if number else "") + title)
-        for name, line in section.items():
-            print(f"  {name:<{width}}  {line}")
+    parts = []
+    for title, section in sections.items():
+        lines = [f"  {name:<{width}}  {line}\n" for name, line in section.items()]
+        parts.append("".join([f"{title}\n", *lines]))
+    show("\n".join(parts))
     return 0
 
 

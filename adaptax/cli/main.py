@@ -6,20 +6,23 @@ libraries are imported inside `run`, so that `adaptax list` and `--help` start a
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
 from adaptax import __version__
-from adaptax.cli import bench, compare, listing
-from adaptax.cli.refusal import ERROR, OK, Refused, say
+from adaptax.cli import bench, compare, find, listing, schedules, sweep, tune
+from adaptax.cli.refusal import ERROR, OK, UNWRITTEN, Refused, Unshown, mute, say, show
 from adaptax.core import registry
 
 COMMANDS: dict[str, ModuleType] = {
     "compare": compare,
+    "find-lr": find,
+    "sweep": sweep,
+    "tune": tune,
     "bench": bench,
+    "schedules": schedules,
     "list": listing,
 }
 
@@ -83,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
       argv: the words after the program's name; None takes them from the command line.
 
-    Status: 0 done; 1 done, but files could not be written; 2 refused, with one line on standard
-      error; 130 interrupted.
+    Status: 0 done; 1 done, but files or standard output could not be written; 2 refused, with one
+      line on standard error; 130 interrupted.
 
     Example::
 
@@ -100,17 +103,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             raise Refused(f"no command given; choose from {', '.join(COMMANDS)} (see --help)")
         status = COMMANDS[arguments.command].run(arguments)
-        sys.stdout.flush()
+        show("")
         return status
     except Refused as refused:
         say("error", refused)
         return ERROR
     except SystemExit as end:  # --help and --version
         return OK if end.code is None else int(end.code)
-    except BrokenPipeError:
-        # Whoever read our output left; give the interpreter somewhere to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output left
+        mute(sys.stdout)
         return OK
+    except Unshown as error:
+        say("warning", error)
+        mute(sys.stdout)
+        return UNWRITTEN
     except KeyboardInterrupt:
         return 130
 

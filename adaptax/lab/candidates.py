@@ -13,6 +13,8 @@ from adaptax.core import text as calls
 from adaptax.core.transformation import Transformation
 from adaptax.lab.tasks.base import Task
 from adaptax.rates.access import learning_rates
+from adaptax.rates.control import Controller
+from adaptax.rates.schedule import Schedule
 
 DEFAULT = ("sgd", "adagrad", "rmsprop", "adam", "nadam")
 
@@ -35,7 +37,8 @@ def candidates(task: Task, optimizers: Any, learning_rate: Any) -> tuple[Candida
       optimizers: None for `DEFAULT`; text such as "adam" or "adamw(weight_decay=0.01)", several in
         one text apart by spaces; adaptax transformations; a sequence of these; or a dict from label
         to text or to any Optax transformation.
-      learning_rate: for optimizers named without one: a number, a schedule, or text of either.
+      learning_rate: for optimizers named without one: a number, a schedule, a controller (its
+        metric is the training loss), or text of one.
 
     Raises:
       ValueError: an unknown name (with the nearest), a bad argument, a label that comes twice.
@@ -106,10 +109,10 @@ def _read_rate(learning_rate: Any) -> Any:
         rate = calls.parse(learning_rate)
     except (ValueError, TypeError) as error:
         raise ValueError(f"learning_rate={learning_rate!r}: {error}") from None
-    if isinstance(rate, tuple) or not callable(rate):
+    if not isinstance(rate, (Schedule, Controller)):
         raise ValueError(
-            f"learning_rate={learning_rate!r}: a number such as 0.001 or a schedule such as "
-            "'cosine(0.001, 500)' is needed"
+            f"learning_rate={learning_rate!r}: a number such as 0.001, a schedule such as "
+            "'cosine(0.001, 500)' or a controller such as 'plateau(0.001)' is needed"
         )
     return rate
 

@@ -42,6 +42,44 @@ class Dataset:
     scale_targets: bool = False
 
 
+def checked(dataset: Dataset, where: str) -> Dataset:
+    """The dataset, if something can be learned from it and judged by it.
+
+    Raises:
+      TypeError: no `Dataset`.
+      ValueError: no example; inputs and targets of different lengths; training and test inputs of
+        different shapes; a number that is not finite.
+    """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"{where}: its data are {type(dataset).__name__}, a Dataset is needed")
+    for name, part in (("train", dataset.train), ("test", dataset.test)):
+        if part is not None:
+            _check_part(f"{where}: {name}", part)
+    if dataset.test is not None:
+        shapes = [part.inputs.shape[1:] for part in (dataset.train, dataset.test)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"{where}: an input has shape {shapes[0]} in train, {shapes[1]} in test"
+            )
+    return dataset
+
+
+def _check_part(where: str, part: Arrays) -> None:
+    inputs, targets = part
+    if not np.ndim(inputs) or not np.ndim(targets) or len(inputs) != len(targets):
+        shapes = f"{np.shape(inputs)} and {np.shape(targets)}"
+        raise ValueError(f"{where}.inputs and targets have shapes {shapes}; as many are needed")
+    if not len(inputs):
+        raise ValueError(f"{where} holds no example; at least one is needed")
+    for name, values in (("inputs", inputs), ("targets", targets)):
+        if np.issubdtype(values.dtype, np.inexact) and not np.isfinite(values).all():
+            wrong = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+            raise ValueError(
+                f"{where}.{name}: {wrong.size:,} examples have NaN or infinity, the first is "
+                f"{wrong[0]}; leave them out or fill them in"
+            )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """What one seed trains on and is judged by.

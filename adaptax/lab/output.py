@@ -1,22 +1,26 @@
 """The output folder: claimed before training starts, written in whole files at the end.
 
-A folder is claimed by creating a file in it that must not exist yet, so two processes never share
-one, and by writing enough into it to notice a full disk or a folder without permission early.
+A folder is claimed by a lock on a file in it, which the system drops when the process ends, however
+it ends; so two processes never share one, and a killed one is in nobody's way. And it is claimed by
+writing enough into it to notice a full disk or a folder without permission early.
 """
 
 import contextlib
 import datetime
+import errno
 import itertools
 import os
-import shutil
-import tempfile
+import weakref
 from pathlib import Path
 
+from adaptax.core import files
+from adaptax.core.files import replace as replace
 from adaptax.lab import text
 
 RESULTS, PICTURE = "results.json", "curves.png"
-CLAIM = ".adaptax-claim"
+CLAIM = files.TEMPORARY + "claim"
 PROBE = 2**20  # bytes, about what results and picture take
+LOCKLESS = {errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK}  # file systems that know no locks
 
 
 class Folder:
@@ -26,9 +30,11 @@ class Folder:
       path: where it is.
     """
 
-    def __init__(self, path: Path, made: bool):
+    def __init__(self, path: Path, made: bool, lock: int | None = None):
         self.path = path
         self._made = made
+        # without it, a folder that is dropped and never released would stay locked
+        self._unlock = (lambda: None) if lock is None else weakref.finalize(self, os.close, lock)
 
     def __enter__(self) -> "Folder":
         return self
@@ -39,6 +45,7 @@ class Folder:
             (self.path / CLAIM).unlink(missing_ok=True)
             if self._made and not any(self.path.iterdir()):
                 self.path.rmdir()
+        self._unlock()
 
 
 def fresh(name: str, parent: Path = Path("runs")) -> Folder:
@@ -64,7 +71,7 @@ def claim(path: str | os.PathLike, force: bool = False) -> Folder:
         files are left alone.
 
     Raises:
-      FileExistsError: it holds files, or another process has claimed it, and `force` is False.
+      FileExistsError: it holds files and `force` is False; another process writes into it.
       NotADirectoryError: it is a file.
       OSError: it cannot be made or written to.
     """
@@ -81,14 +88,10 @@ def claim(path: str | os.PathLike, force: bool = False) -> Folder:
 
 def _check_empty(path: Path) -> None:
     try:
-        found = {each.name for each in path.iterdir()}
+        names = {each.name for each in path.iterdir()}
     except OSError as error:
         raise _unusable(path, error) from None
-    if CLAIM in found:
-        raise FileExistsError(
-            f"output={text.quoted(path)} is in use by another process; choose another folder, or, "
-            "if that process was killed, pass --force (force=True)"
-        )
+    found = {name for name in names if not name.startswith(files.TEMPORARY)}
     if found:
         raise FileExistsError(
             f"output={text.quoted(path)} is not empty (it holds {text.quoted(min(found))}); choose "
@@ -115,23 +118,63 @@ def _make(path: Path) -> bool:
 
 
 def _claim(path: Path, made: bool, force: bool) -> Folder:
-    mark = path / CLAIM
     try:
-        if force:
-            mark.unlink(missing_ok=True)
-        with open(mark, "xb") as file:
-            file.write(bytes(PROBE))
-            file.flush()
-            os.fsync(file.fileno())
-            file.truncate(0)
-    except FileExistsError:
-        raise FileExistsError(
-            f"output={text.quoted(path)} was just claimed by another process; choose another folder"
-        ) from None
+        handle = _locked(path)
     except OSError as error:
+        if isinstance(error, BlockingIOError):
+            raise FileExistsError(
+                f"output={text.quoted(path)} is in use by another process; choose another folder"
+            ) from None
         with Folder(path, made):
             raise _unusable(path, error) from None
-    return Folder(path, made)
+    folder = Folder(path, made, handle)
+    try:
+        if not force:
+            _check_empty(path)  # once more: nobody can have added anything now
+        _probe(path, handle)
+    except OSError as error:
+        ours = error if isinstance(error, FileExistsError) else _unusable(path, error)
+        with folder:
+            raise ours from None
+    return folder
+
+
+def _locked(path: Path) -> int:
+    """The handle of the claim, locked; a `BlockingIOError` where another process holds it."""
+    mark, flags = path / CLAIM, os.O_CREAT | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        import fcntl
+    except ImportError:  # not on this system: the file must not exist
+        try:
+            return os.open(mark, flags | os.O_EXCL, 0o666)
+        except FileExistsError as error:
+            raise BlockingIOError(*error.args) from None
+    while True:
+        handle = os.open(mark, flags, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in LOCKLESS:
+                return handle
+            os.close(handle)
+            raise
+        # its last holder may have removed it in between, and another process locked a new one
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(mark), os.fstat(handle)):
+                return handle
+        os.close(handle)
+
+
+def _probe(path: Path, handle: int) -> None:
+    """Write for a trial, and remove what a killed process left half written."""
+    for left in path.glob(files.TEMPORARY + "*"):
+        if left.name != CLAIM:
+            left.unlink(missing_ok=True)
+    with open(os.dup(handle), "wb") as file:
+        file.write(bytes(PROBE))
+        file.flush()
+        os.fsync(file.fileno())
+        file.truncate(0)
 
 
 def _unusable(path: Path, error: OSError) -> OSError:
@@ -140,33 +183,3 @@ def _unusable(path: Path, error: OSError) -> OSError:
         f"output={text.quoted(path)} cannot be written to ({error.strerror or error}); "
         "choose another folder"
     )
-
-
-def replace(path: Path, content: bytes) -> Path:
-    """Write a file whole: into a temporary one beside it, then renamed over it.
-
-    Raises:
-      OSError: it cannot be written; the file of that name is then as it was.
-    """
-    handle, temporary = tempfile.mkstemp(prefix=".adaptax-", dir=path.parent)
-    try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, temporary)
-        else:
-            os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def _umask() -> int:
-    """The process's mask for new files; it can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

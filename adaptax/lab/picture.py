@@ -6,7 +6,6 @@ Source of the colours: M. Okabe, K. Ito, Color Universal Design, 2008.
 import itertools
 import math
 import os
-import statistics
 import warnings
 from collections.abc import Callable
 from io import BytesIO
@@ -22,6 +21,7 @@ from adaptax.lab.results import Comparison, Entry, Run
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = "osD^vPX"
+TITLE = 160  # characters
 ENDINGS = ("png", "svg", "pdf")
 
 
@@ -66,7 +66,8 @@ def _figure(comparison: Comparison) -> Any:
         _curve(loss_axes, style, [_losses(run) for run in runs], runs)
         handles.append(_curve(metric_axes, style, [_metric(run) for run in runs], runs))
     _label(loss_axes, "training loss (mean of an epoch)", "training loss")
-    _label(metric_axes, f"test {task.metric}", f"test {task.metric}")
+    metric = f"test {text.cut(task.metric, 60)}"
+    _label(metric_axes, metric, metric)
     _scale_loss(loss_axes, comparison)
     _scale_metric(metric_axes, comparison)
     metric_axes.axhline(task.target, color="0.5", linewidth=0.8, zorder=0)
@@ -79,19 +80,24 @@ def _figure(comparison: Comparison) -> Any:
         fontsize="small",
         color="0.35",
     )
-    figure.suptitle(text.drawable(f"{task.name}: {task.description}"), fontsize="medium")
+    title = text.cut(f"{task.name}: {task.description}", TITLE)
+    figure.suptitle(text.drawable(title), fontsize="medium")
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     return figure
 
 
 def _style(number: int, count: int) -> dict[str, Any]:
+    # the places are apart, so that markers of close curves do not meet
+    return {**style(number), "places": number / count}
+
+
+def style(number: int) -> dict[str, Any]:
     """Colour, dashes and marker of one optimizer: no two of the first 35 agree in all three."""
     turn = number // len(COLOURS)
     return {
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": DASHES[(number + turn) % len(DASHES)],
         "marker": MARKERS[(number + turn) % len(MARKERS)],
-        "places": number / count,  # apart, so that markers of close curves do not meet
     }
 
 
@@ -99,11 +105,7 @@ def _legend(comparison: Comparison, entry: Entry) -> str:
     runs = comparison.of(entry.label)
     diverged = sum(run.diverged_at is not None for run in runs)
     note = f" ({diverged} of {len(runs)} diverged)" if diverged else ""
-    return f"{_cut(entry.label, 60)}, rate {_cut(entry.rate, 40)}{note}"
-
-
-def _cut(line: str, longest: int) -> str:
-    return line if len(line) <= longest else line[: longest - 3] + "..."
+    return f"{text.cut(entry.label, 60)}, rate {text.cut(entry.rate, 40)}{note}"
 
 
 def _losses(run: Run) -> tuple[list[int], list[float]]:
@@ -112,7 +114,7 @@ def _losses(run: Run) -> tuple[list[int], list[float]]:
     if len(run.losses) > ends[-1]:
         ends.append(len(run.losses))
     pairs = [pair for pair in itertools.pairwise(ends) if run.losses[slice(*pair)]]
-    means = [statistics.fmean(run.losses[first:last]) for first, last in pairs]
+    means = [float(np.mean(run.losses[first:last], dtype=np.float64)) for first, last in pairs]
     return [(first + last) // 2 for first, last in pairs], means
 
 

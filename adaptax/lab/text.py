@@ -1,28 +1,6 @@
-"""Text from outside, made safe to show: no control characters, no markup, no second line."""
+"""Text from outside, made safe to show; see `adaptax.core.shown`."""
 
-from typing import Any
-
-
-def printable(value: Any) -> str:
-    """`value` as one line; whatever a terminal would not print is written as an escape.
-
-    Example::
-
-        >>> from adaptax.lab import text
-        >>> text.printable("a" + chr(27) + "[31m")
-        'a\\\\x1b[31m'
-    """
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(value)
-    )
-
-
-def quoted(value: Any) -> str:
-    """`value` as one printable line in quotes, for messages."""
-    return f"'{printable(value)}'"
-
-
-def drawable(value: Any) -> str:
-    """`value` as Matplotlib shall draw it: `$` starts no formula, a leading `_` hides nothing."""
-    line = printable(value).replace("$", r"\$")
-    return f" {line}" if line.startswith("_") else line
+from adaptax.core.shown import cut as cut
+from adaptax.core.shown import drawable as drawable
+from adaptax.core.shown import printable as printable
+from adaptax.core.shown import quoted as quoted

@@ -184,10 +184,11 @@ def test_the_list_has_every_name_with_its_line(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     sections = dict(part.split("\n", 1) for part in out.split("\n\n"))
-    assert list(sections) == ["optimizers", "schedules", "tasks"]
+    assert list(sections) == ["optimizers", "schedules", "controllers", "tasks"]
     names = {title: [line.split()[0] for line in s.splitlines()] for title, s in sections.items()}
     assert {"sgd", "adagrad", "rmsprop", "adam", "nadam", "adamw"} <= set(names["optimizers"])
     assert {"cosine", "constant", "warmup"} <= set(names["schedules"])
+    assert {"plateau", "polyak"} <= set(names["controllers"])
     assert names["tasks"] == lab.task_names()
     assert all(len(line.split()) > 2 for s in sections.values() for line in s.splitlines())
 

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from adaptax.core import files
 from adaptax.lab import output
 
 
@@ -24,17 +25,11 @@ def test_an_empty_folder_may_be_used_and_stays(tmp_path):
 
 def test_a_folder_is_claimed_by_one_only(tmp_path):
     with output.claim(tmp_path / "o"):
-        with pytest.raises(FileExistsError, match=r"in use by another process.*--force"):
-            output.claim(tmp_path / "o")
-        with pytest.raises(FileExistsError, match="just claimed by another process"):
-            output._claim(tmp_path / "o", made=False, force=False)
-    output.claim(tmp_path / "o")
-
-
-def test_force_takes_what_a_killed_process_left(tmp_path):
-    output.claim(tmp_path / "o")  # never released
-    with output.claim(tmp_path / "o", force=True) as folder:
-        assert (folder.path / output.CLAIM).exists()
+        for force in (False, True):
+            with pytest.raises(FileExistsError, match=r"in use by another process; choose"):
+                output.claim(tmp_path / "o", force)
+    with output.claim(tmp_path / "o"):
+        pass
 
 
 def test_fresh_folders_never_meet(tmp_path):
@@ -100,7 +95,7 @@ def test_a_read_only_folder_is_noticed_when_claiming(tmp_path, monkeypatch):
 def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path):
     path = tmp_path / "results.json"
     output.replace(path, b"old")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~output._umask()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~files._umask()
     path.chmod(0o640)
     output.replace(path, b"new")
     assert path.read_bytes() == b"new" and stat.S_IMODE(path.stat().st_mode) == 0o640
