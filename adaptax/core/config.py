@@ -94,7 +94,8 @@ def _build(config: Any) -> Any:
     unknown = set(config) - {"name", "arguments", "positional"}
     if unknown or not {"name", "arguments"} <= set(config):
         raise ValueError(
-            f"a config has 'name' and 'arguments' (and 'positional'), not {sorted(config, key=str)}"
+            "a config has 'name' and 'arguments' (and 'positional'), not "
+            f"{sorted(config, key=str)!s:.200}"
         )
     name, named, positional = config["name"], config["arguments"], config.get("positional", [])
     kinds = isinstance(name, str), isinstance(named, dict), isinstance(positional, list)

@@ -46,6 +46,11 @@ def increment(count: jax.Array) -> jax.Array:
     return jnp.minimum(count, _MOST - 1) + 1
 
 
+def nothing(like: Any, dtype: Any = None) -> jax.Array:
+    """What changes no bit where it is added: x + (−0) is x, and x + 0 makes 0 of −0."""
+    return lax.full_like(like, complex(-0.0, -0.0) if jnp.iscomplexobj(like) else -0.0, dtype)
+
+
 def times(x: jax.Array, factor: Any) -> jax.Array:
     """x · factor, where a plain 1 costs nothing and a traced factor takes the dtype of x.
 
@@ -139,3 +144,34 @@ def tree_norm(tree: Any) -> jax.Array:
     for x in jax.tree.leaves(tree):
         leaves += [x.real, x.imag] if jnp.iscomplexobj(x) else [x]
     return norm(leaves)
+
+
+def each_norm(leaves: Sequence[jax.Array]) -> jax.Array:
+    """The norm of every array, as one vector; finite for any finite array, and no derivative.
+
+    As `norm`, each array with a scale of its own. A second pass is made where one of the arrays is
+    zero, or its squares overflow or vanish.
+    """
+    dtype = scalar_dtype()
+    exponent, least = (80, 1e-30) if dtype == jnp.float32 else (500, 1e-250)
+    most = float(jnp.finfo(dtype).max)
+    arrays = [lax.stop_gradient(jnp.asarray(x)) for x in leaves]
+    parts = [[x.real, x.imag] if jnp.iscomplexobj(x) else [x] for x in arrays]
+
+    def attempt(carry: tuple) -> tuple:
+        scales, _, first, _ = carry
+        totals = []
+        for i, own in enumerate(parts):
+            squares = (lax.square(lax.mul(x.astype(dtype), scales[i])) for x in own)
+            totals.append(sum((jnp.sum(x) for x in squares), jnp.zeros((), dtype)))
+        total = jnp.stack(totals)
+        large, small = total > most, total < least
+        rescale = jnp.where(large, 2.0**-exponent, jnp.where(small, 2.0**exponent, 1.0))
+        again = first & jnp.any(large | small)
+        return jnp.where(again, rescale.astype(dtype), scales), total, jnp.zeros((), bool), again
+
+    ones = jnp.ones((len(arrays),), dtype)
+    start = (ones, jnp.zeros_like(ones), jnp.ones((), bool), jnp.ones((), bool))
+    scales, total, _, _ = lax.while_loop(lambda carry: carry[3], attempt, start)
+    size = jnp.sqrt(total) / scales
+    return jnp.where(jnp.isfinite(total), jnp.minimum(size, most), size)

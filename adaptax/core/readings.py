@@ -184,12 +184,13 @@ class Stored(Wrapped):
     """Keep the arrays in another dtype; they are still computed with in float32 or wider.
 
     Must be outermost. A dtype narrower than float32 rounds what is kept at every step: good for a
-    first moment in bfloat16, bad for a second moment, whose small increments are lost.
+    first moment in bfloat16, bad for a second moment, whose small increments are lost. Complex
+    arrays, which no narrower dtype could hold, are kept as they are.
     """
 
     inner: Any
     dtype: str
 
     def init(self, like: Any, dtype: Any) -> Kept:
-        del dtype
-        return tuple(x.astype(self.dtype) for x in self.inner.init(like, jnp.dtype(self.dtype)))
+        own = dtype if jnp.issubdtype(dtype, jnp.complexfloating) else jnp.dtype(self.dtype)
+        return tuple(x.astype(own) for x in self.inner.init(like, own))

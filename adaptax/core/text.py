@@ -40,7 +40,10 @@ def call(text: str) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
         return node.id, (), {}
     if not isinstance(node, ast.Call):
         raise ValueError(f"{_shown(text)} is not a call such as 'adamw(0.001)'")
-    return _parts(node, text)
+    try:
+        return _parts(node, text)
+    except RecursionError:
+        raise ValueError(f"{_shown(text)} is nested too deeply") from None
 
 
 def _shown(text: str) -> str:
