@@ -101,7 +101,11 @@ def test_public_docstrings(name):
             assert section in doc, f"{name} has no {section}"
         assert re.search(r"bytes|nothing|as `", doc), f"{name} does not say what it keeps"
         assert re.search(r"arXiv|JMLR|lecture|OpenReview|NeurIPS|Polyak", doc), name
-    elif callable(value) and name in _named("transformation") + _named("schedule"):
+    elif callable(value) and name in [
+        *_named("transformation"),
+        *_named("schedule"),
+        *_named("controller"),
+    ]:
         assert "Example::" in doc and "Raises:" in doc, name
 
 
@@ -110,7 +114,7 @@ def _named(kind):
 
 
 def test_every_registered_name_is_public():
-    for kind in ("optimizer", "transformation", "schedule", "part"):
+    for kind in ("optimizer", "transformation", "schedule", "controller", "part"):
         for name in registry.names(kind):
             assert name in PUBLIC, f"{kind} {name} is not exported"
 

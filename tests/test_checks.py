@@ -10,6 +10,7 @@ import pytest
 import adaptax
 from adaptax.core import checks, registry
 from tests.cases import CASES
+from tests.conformance import compared, proves
 
 OPTIMIZERS = registry.names("optimizer")
 NUMBERS = [
@@ -33,6 +34,7 @@ def arguments(name):
     return [argument for argument in case.argument_names if argument in NUMBERS]
 
 
+@proves("P30")
 @pytest.mark.parametrize(("name", "argument"), [(n, a) for n in OPTIMIZERS for a in arguments(n)])
 def test_bad_numbers(name, argument):
     make = getattr(adaptax, name)
@@ -47,16 +49,20 @@ def test_bad_numbers(name, argument):
             make(**{"learning_rate": 0.1, argument: None})
 
 
+@proves("P30")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_ends_of_the_ranges_are_allowed(name):
     make = getattr(adaptax, name)
     make(0.0)
     make(0)
+    compared(2)
     for argument in arguments(name):
         if argument != "threshold":
+            compared(1)
             make(**{"learning_rate": 0.1, argument: 0.0})
 
 
+@proves("P30", row="arguments")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -122,7 +128,7 @@ def test_every_argument_is_explained():
     """No public factory has an argument that its docstring does not explain."""
     import inspect
 
-    for kind in ("optimizer", "transformation", "schedule"):
+    for kind in ("optimizer", "transformation", "schedule", "controller"):
         for name in registry.names(kind):
             factory = registry.lookup(name)
             for argument in inspect.signature(factory).parameters:
@@ -140,12 +146,14 @@ MASKS = [
 ]
 
 
+@proves("P31", row="masks")
 @pytest.mark.parametrize(("mask", "message"), MASKS)
 def test_bad_masks(mask, message):
     with pytest.raises(ValueError, match=message):
         adaptax.adamw(0.1, mask=mask).init({"w": jnp.ones(2), "b": jnp.ones(2)})
 
 
+@proves("P27", row="gradients")
 def test_integer_gradients_are_named():
     for tx in (
         adaptax.sgd(0.1),
@@ -158,12 +166,14 @@ def test_integer_gradients_are_named():
             tx.update({"w": jnp.ones(2, jnp.int32)}, tx.init(params))
 
 
+@proves("P30", row="schedules")
 def test_schedules_give_scalars():
     tx = adaptax.sgd(lambda step: jnp.ones(2))
     with pytest.raises(ValueError, match=r"must be a scalar; got shape \(2,\)"):
         tx.init(jnp.ones(2))
 
 
+@proves("P29", row="adamw")
 def test_weight_decay_needs_the_weights():
     tx = adaptax.adamw(0.1)
     with pytest.raises(ValueError, match=r"call update\(updates, state, params\)"):

@@ -28,13 +28,34 @@ def rows(text, columns):
             yield cells
 
 
-def test_the_training_loop_runs_and_learns():
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), jax.numpy_dtype_promotion("standard"):
-        exec(code, {})
-    loss, rate = map(float, out.getvalue().split())
+def run(text):
+    """What the blocks of Python print, each run where those before it left off."""
+    printed, names = [], {}
+    for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out), jax.numpy_dtype_promotion("standard"):
+            exec(code, names)
+        printed.append(out.getvalue())
+    return printed
+
+
+def test_the_code_of_the_readme_runs():
+    first, second, *_ = run(README)
+    loss, rate = map(float, first.split())
     assert loss < 1e-3 and rate < 1e-4
+    assert "recommended" in second or "no " in second
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
+def test_the_code_of_a_page_runs(page):
+    blocks = page.read_text().count("```python\n")
+    assert len(run(page.read_text())) == blocks
+
+
+def test_every_schedule_and_controller_is_on_its_page():
+    page = (ROOT / "docs" / "rates.md").read_text()
+    for name in [*registry.names("schedule"), *registry.names("controller")]:
+        assert f"`{name}(" in page or f"`{name}`" in page, name
 
 
 RULES = [cells for cells in rows(README, 2) if "`Rule(" in cells[1]]

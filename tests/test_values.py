@@ -18,6 +18,10 @@ from tests.cases import CASES, IDS
 OTHERS = [
     adaptax.clip(1.0),
     adaptax.clip_by_global_norm(0.5),
+    adaptax.clip_by_zscore(2.0, max_norm=1.0),
+    adaptax.clip_by_average_norm(warmup=10),
+    adaptax.guard(adaptax.chain(adaptax.clip(1.0), adaptax.adamw(0.1)), overflow="accept"),
+    adaptax.loss_scale(adaptax.sgd(0.1), initial=1024, hysteresis=1),
     adaptax.adaptive_grad_clip(0.01, axis=(0, 1)),
     adaptax.add_decayed_weights(0.1, mask={"w": True, "b": False}),
     adaptax.l1_penalty(0.1),
@@ -28,6 +32,14 @@ OTHERS = [
     adaptax.descend(adaptax.Rule(adaptax.Newest()), 0.1),
     adaptax.chain(adaptax.clip(1.0), adaptax.adamw(adaptax.warmup_cosine(0.1, 10, 100))),
     adaptax.adamw(1e-3, b2=adaptax.constant(0.99), mu_dtype=jnp.bfloat16),
+    adaptax.by_path({"head/**": adaptax.adamw(1e-3), "**": adaptax.sgd(0.1)}),
+    adaptax.frozen_until(adaptax.adamw(adaptax.cosine(0.1, 100)), 10),
+    adaptax.gradual_unfreezing(adaptax.adam(0.1), {"head/**": 0, "body/**": 10}),
+    adaptax.layerwise_decay(adaptax.adamw(1e-3), 0.75, ["embed/**", ["body/**"], "head/**"]),
+    adaptax.accumulate(adaptax.adamw(1e-3), 4, skip="window"),
+    adaptax.ema_weights(adaptax.adamw(1e-3), decay=adaptax.linear(0.9, 0.999, 100), every=2),
+    adaptax.swa(adaptax.sgd(0.1), start=10, every=5),
+    adaptax.lookahead(adaptax.adam(1e-3)),
 ]
 VALUES = [case.make(0.1) for case in CASES] + OTHERS
 
