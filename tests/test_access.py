@@ -104,10 +104,23 @@ def test_setting_rescales_the_rest_of_a_schedule():
         np.testing.assert_allclose(adaptax.learning_rate(state), want, rtol=1e-6)
 
 
+def test_scaling_lasts_for_the_rest_of_a_schedule():
+    schedule = adaptax.linear(1.0, 0.0, 10)
+    tx = adaptax.sgd(schedule)
+    _, state = tx.update(GRADS, tx.init(PARAMS))
+    state = adaptax.scale_learning_rate(state, 0.25)
+    assert adaptax.learning_rate(state) == 0.25
+    for k in range(1, 10):
+        updates, state = tx.update(GRADS, state)
+        want = 0.25 * float(schedule(k))
+        np.testing.assert_allclose(adaptax.learning_rate(state), want, rtol=1e-6)
+        np.testing.assert_allclose(updates["a"], -0.5 * want, rtol=1e-6)
+
+
 def test_a_schedule_at_zero_cannot_be_rescaled():
     tx = adaptax.sgd(adaptax.warmup(1.0, 10))
     state = tx.init(PARAMS)
-    with pytest.raises(ValueError, match="the schedule is at 0"):
+    with pytest.raises(ValueError, match="the schedule or controller is at 0"):
         adaptax.set_learning_rate(state, 0.1)
     traced = jax.jit(lambda s: adaptax.set_learning_rate(s, 0.1))(state)
     assert bool(jnp.isnan(traced.rate.multiplier))

@@ -82,6 +82,9 @@ def chain(*transformations: optax.GradientTransformation) -> Transformation:
 
     u = tₙ(… t₂(t₁(g)))
 
+    Every link gets g itself as `grad=`, too, unless the caller gives one: a controller or line
+    search behind a clip then still sees the gradient of the loss.
+
     Args:
       *transformations: Optax's or ours, at least one.
 
@@ -102,4 +105,8 @@ def chain(*transformations: optax.GradientTransformation) -> Transformation:
             hint = f"; call it first: {tx.__name__}(...)" if inspect.isfunction(tx) else ""
             raise TypeError(f"chain(): argument {i} is {tx!r}, not a transformation{hint}")
     made = optax.with_extra_args_support(optax.chain(*transformations))
-    return Transformation(made.init, made.update)
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        return made.update(updates, state, params, **{"grad": updates, **extra})
+
+    return Transformation(made.init, update)

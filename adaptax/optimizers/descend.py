@@ -13,7 +13,6 @@ from adaptax.core import numerics, trees
 from adaptax.core.rule import Lifted, Rule
 from adaptax.core.transformation import Transformation, transformation
 from adaptax.optimizers.decay import pull
-from adaptax.rates.control import Seen
 from adaptax.rates.rate import RateState, next_rate, share_out, start_rate
 
 
@@ -89,8 +88,8 @@ def descend(
         if params is not None:
             trees.check_alike(params, updates, "gradients", "parameters")
         u, gain, ruled = first.directions(updates, state.rule, params, **extra)
-        seen = Seen(extra.get("value"), extra.get("grad", updates), u, gain, params)
-        rate, rated = next_rate(learning_rate, state.rate, seen)
+        shown = (updates, u, gain, params, extra)
+        rate, rated = next_rate(learning_rate, state.rate, shown)
         # −η(gain·d + λθ) as (−η·gain)·d + (−η·λ)θ: two scalars, and no more operations an array
         down = -rate * gain
         u = jax.tree.map(lambda d: numerics.times(d, down), u)

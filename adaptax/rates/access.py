@@ -34,6 +34,8 @@ _PLACES = {
 def learning_rate(opt_state: Any) -> jax.Array:
     """The rate that the latest update used; before the first update, the one it will use.
 
+    Before the first update, `polyak` and `update_ratio` cannot know theirs: they show their base.
+
     Args:
       opt_state: the state of any nesting that contains one adaptax optimizer.
 
@@ -81,7 +83,9 @@ def set_learning_rate(opt_state: Any, value: Any, label: str | None = None) -> A
     """A state whose rate is `value`. The structure is the same, so nothing is recompiled.
 
     For a constant rate the next updates use exactly `value`. For a schedule the rest of it is
-    rescaled by value / (the current rate).
+    rescaled by value / (the current rate), and so is all that a controller gives from here on, its
+    floor, ceiling and cap included; to change only those, build the optimizer with another
+    controller and keep the state.
 
     Args:
       opt_state: any nested state; it is not changed itself.
@@ -149,8 +153,8 @@ def _set(rate: jax.Array, base: jax.Array, value: Any) -> tuple[Any, Any]:
     zero = base == 0
     if not isinstance(base, jax.core.Tracer) and bool(zero.any()):
         raise ValueError(
-            "set_learning_rate: the schedule is at 0, which no factor can bring to "
-            f"{value}; set it after the warm-up, or build the optimizer with another schedule"
+            "set_learning_rate: the schedule or controller is at 0, which no factor can bring to "
+            f"{value}; set it after the warm-up, or build the optimizer with another rate"
         )
     new = jnp.full_like(rate, value)
     multiplier = new / jnp.where(zero, jnp.ones_like(base), base)

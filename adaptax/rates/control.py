@@ -10,13 +10,14 @@ scalars in the rate's state. It is split in three, as accumulators are:
 It is read after it has absorbed, so a metric changes the very update that it comes with.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from adaptax.core import numerics
 from adaptax.core.calls import Call, factory, rebuild
@@ -30,6 +31,33 @@ class Seen(NamedTuple):
     directions: Any  # what the rule made of them
     gain: Any  # a scalar that the directions are still to be multiplied by
     params: Any  # the parameters, or None
+
+
+def look(updates: Any, directions: Any, gain: Any, params: Any, extra: Mapping[str, Any]) -> Seen:
+    """What one update shows: `value=` and `grad=` are taken from its extra arguments.
+
+    Raises:
+      ValueError: a `grad=` of another structure than the updates.
+    """
+    gradients = extra.get("grad")
+    gradients = updates if gradients is None else _among(updates, gradients)
+    return Seen(extra.get("value"), gradients, directions, gain, params)
+
+
+def _among(updates: Any, gradients: Any) -> Any:
+    """The gradients of those parameters that the updates are of: a group sees its own."""
+    nodes, structure = jax.tree.flatten(updates, is_leaf=_is_masked)
+    try:
+        given = structure.flatten_up_to(gradients)
+    except ValueError as error:
+        raise ValueError(f"grad= has another structure than the updates: {error}") from None
+    return structure.unflatten(
+        [node if _is_masked(node) else g for node, g in zip(nodes, given, strict=True)]
+    )
+
+
+def _is_masked(node: Any) -> bool:
+    return isinstance(node, optax.MaskedNode)
 
 
 class Law(Protocol):
@@ -63,6 +91,7 @@ class Controller:
     """
 
     __slots__ = ("__weakref__", "_law", "call")
+    __array_ufunc__ = None  # NumPy numbers leave * and + to the controller, which refuses them
 
     def __init__(self, law: Law, call: Call):
         if isinstance(law.base, Controller):
@@ -104,6 +133,15 @@ class Controller:
 
     def __reduce__(self) -> tuple:
         return (rebuild, (self.call,))
+
+    def _refuse(self, other: Any) -> NoReturn:
+        raise TypeError(
+            f"{self!r} and {other!r}: a controller has a memory and is no function of the step; "
+            f"give it the product or sum as its base, such as {self.call.name}(0.5 * base)"
+        )
+
+    __mul__ = __rmul__ = __add__ = __radd__ = _refuse
+    __sub__ = __rsub__ = __truediv__ = __rtruediv__ = _refuse
 
 
 controller: Callable[[Callable[..., Law]], Callable[..., Controller]]

@@ -113,8 +113,9 @@ def plateau(
     | not better, bad ≤ patience now | – | + 1 | – |
     | not better, bad > patience now | – | 0 | · factor, and the cooldown starts |
 
-    Two differences from PyTorch: the threshold is relative to |best|, so a negative metric can
-    improve, and there is no `eps` below which a reduction is ignored.
+    Differences from PyTorch: the threshold is relative to |best|, so a negative metric can improve;
+    NaN and infinitely good metrics count as not measured; a floor above the base does not raise the
+    rate; and there is no `eps` below which a reduction is ignored.
 
     State: `PlateauState`, seven float32 scalars, 28 bytes, whatever the parameters' dtype.
 

@@ -177,7 +177,11 @@ def polyak(base: Any = 1.0, c: float = 0.5, lower_bound: float = 0.0) -> Law:
     For plain SGD the direction is the gradient, ⟨g, d⟩ = ‖g‖², and this is SPS_max. For other rules
     ⟨g, d⟩ is what the loss falls by, to first order, per unit of rate. A direction that leads up
     (⟨g, d⟩ < 0, which momentum may do) is not taken: η = 0; ⟨g, d⟩ = 0 gives the base. A loss that
-    is not finite keeps the step size of the update before.
+    is not finite keeps the step size of the update before; one at or below its bound gives η = 0.
+
+    g must be the gradient of the loss itself. `adaptax.chain` sees to it behind a clip; with
+    Optax's chain give it as `grad=`. Use one for all parameters: in groups, each would take the
+    whole gap f(θ) − f* for its own.
 
     Args:
       base: the largest rate; a number in [0, inf) or a schedule. Default 1.0.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from adaptax.core import numerics
 from adaptax.core.step import Step
 from adaptax.core.transformation import Transformation, transformation
-from adaptax.rates.control import Controller, Seen
+from adaptax.rates.control import Controller, look
 
 
 class RateState(NamedTuple):
@@ -29,8 +29,8 @@ class RateState(NamedTuple):
 def scale_by_rate(learning_rate: Any) -> Transformation:
     """Step against the direction: u = −η d. The rate is in the state.
 
-    A controller that looks at gradients gets them as `grad=`; without it, the direction is taken
-    for the gradient.
+    A controller that looks at gradients gets them as `grad=`, which `adaptax.chain` gives its links;
+    without it, the direction is taken for the gradient. A negative value of a schedule counts as 0.
 
     State: `RateState`: `learning_rate`, `base` and `multiplier` float32[] (float64 under x64),
       `step` int32[]; 16 bytes; and what a controller keeps.
@@ -49,8 +49,8 @@ def scale_by_rate(learning_rate: Any) -> Transformation:
         return start_rate(learning_rate, params)
 
     def update(updates: Any, state: RateState, params: Any = None, **extra: Any) -> tuple:
-        seen = Seen(extra.get("value"), extra.get("grad", updates), updates, 1.0, params)
-        rate, state = next_rate(learning_rate, state, seen)
+        shown = (updates, updates, 1.0, params, extra)
+        rate, state = next_rate(learning_rate, state, shown)
         down = -rate
         u = jax.tree.map(lambda u: _scaled(u, down), updates)
         return share_out(learning_rate, state, u), state
@@ -71,14 +71,14 @@ def start_rate(learning_rate: Any, params: Any = None) -> RateState:
     return RateState(base * multiplier, base, multiplier, start, memory)
 
 
-def next_rate(learning_rate: Any, state: RateState, seen: Seen) -> tuple[jax.Array, RateState]:
-    """The rate of this update, and the state after it.
+def next_rate(learning_rate: Any, state: RateState, shown: tuple) -> tuple[jax.Array, RateState]:
+    """The rate of this update, and the state after it; `shown` is what `look` takes.
 
     While the base stays, so does the rate, to the bit: a number's is what it was set to.
     """
     base, memory = _base(learning_rate, state.step), state.controller
     if isinstance(learning_rate, Controller):
-        memory = learning_rate.absorb(memory, base, seen)
+        memory = learning_rate.absorb(memory, base, look(*shown))
         base = learning_rate.read(memory, base)
     base = jnp.array(base)
     rate = jnp.where(base == state.base, state.learning_rate, base * state.multiplier)
@@ -101,7 +101,8 @@ def _base(learning_rate: Any, step: jax.Array) -> jax.Array:
     if isinstance(learning_rate, Controller):
         learning_rate = learning_rate.base
     if callable(learning_rate):
-        return Step(step).number(learning_rate)
+        # a negative rate would climb
+        return jnp.maximum(Step(step).number(learning_rate), 0.0)
     given = 1.0 if _is_zero(learning_rate) else learning_rate
     return jnp.asarray(given).astype(numerics.scalar_dtype())
 

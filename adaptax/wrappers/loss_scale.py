@@ -1,8 +1,9 @@
 """Loss scaling: small float16 gradients made large enough to be held, and small again in float32.
 
 tx = loss_scale(adamw(1e-3))
-loss, grads = jax.value_and_grad(lambda p: loss_fn(p) * loss_scale_of(opt_state))(params)
-updates, opt_state = tx.update(grads, opt_state, params)
+scale = loss_scale_of(opt_state)
+scaled, grads = jax.value_and_grad(lambda p: loss_fn(p) * scale)(params)
+updates, opt_state = tx.update(grads, opt_state, params, value=scaled / scale)
 """
 
 from typing import Any, NamedTuple
@@ -93,6 +94,8 @@ def loss_scale(
         trees.check_inexact(updates, "gradient")
         share = 1.0 / state.scale
         g = jax.tree.map(lambda x: numerics.times(numerics.widen(x), share), updates)
+        if "grad" in extra:
+            extra["grad"] = g
 
         def run() -> tuple[Any, Any]:
             u, kept = inner.update(g, state.inner_state.inner_state, params, **extra)

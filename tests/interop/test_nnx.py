@@ -86,7 +86,7 @@ def test_extra_arguments_reach_the_optimizer():
     seen = []
     tx = adaptax.chain(spy(seen), adaptax.adam(0.1))
     Training(tx, value=jnp.asarray(2.0), name="x", value_fn=loss).run()
-    assert [sorted(extra) for extra in seen] == [["name", "value", "value_fn"]]
+    assert [sorted(extra) for extra in seen] == [["grad", "name", "value", "value_fn"]]
     assert seen[0]["name"] == "x" and seen[0]["value"].shape == ()
 
 

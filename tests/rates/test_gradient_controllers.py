@@ -249,3 +249,46 @@ def test_a_rule_of_optax_is_steered_by_scale_by_rate(kind):
 def test_bad_arguments_are_refused(call):
     with pytest.raises(ValueError, match=r"\w+\(\w+="):
         call()
+
+
+def test_polyak_behind_a_clip_sees_the_gradient_of_the_loss():
+    theta = {"a": jnp.asarray([3.0, 4.0])}
+    loss_now = 0.5 * jnp.sum(theta["a"] ** 2)
+    for link in (adaptax.clip_by_global_norm(1.0), optax.scale(0.1)):
+        tx = adaptax.chain(link, adaptax.sgd(adaptax.polyak(100.0)))
+        updates, _ = tx.update(theta, tx.init(theta), theta, value=loss_now)
+        # (f − f*)/(½ ⟨g, d⟩) along d is the minimum on the line, here the origin
+        np.testing.assert_allclose(updates["a"], -theta["a"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("control", [adaptax.polyak(0.1), adaptax.hypergradient(0.1)], ids=repr)
+def test_a_group_sees_its_own_gradients(control):
+    tx = adaptax.chain(
+        adaptax.clip(10.0), adaptax.by_path({"a": adaptax.adam(control), "**": adaptax.sgd(0.1)})
+    )
+    alone = adaptax.adam(control)
+    state, own = tx.init(TREE), alone.init(TREE["a"])
+    for _ in range(3):
+        updates, state = tx.update(GRADS, state, TREE, value=2.0)
+        want, own = alone.update(GRADS["a"], own, TREE["a"], value=2.0)
+    np.testing.assert_array_equal(updates["a"], want)
+
+
+def test_a_gradient_of_another_structure_is_refused():
+    tx = adaptax.sgd(adaptax.polyak(0.1))
+    with pytest.raises(ValueError, match="grad= has another structure"):
+        tx.update(TREE, tx.init(TREE), TREE, value=1.0, grad={"a": TREE["a"]})
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [adaptax.linear(0.1, -0.1, 4), optax.linear_schedule(0.1, -0.1, 4)],
+    ids=["ours", "optax"],
+)
+def test_a_negative_schedule_does_not_climb(rate):
+    for tx in (adaptax.sgd(rate), adaptax.sgd(adaptax.plateau(rate))):
+        state = tx.init(jnp.ones(1))
+        for _ in range(6):
+            updates, state = tx.update(jnp.ones(1), state, jnp.ones(1), value=1.0)
+            assert float(updates[0]) <= 0
+        assert float(adaptax.learning_rate(state)) == 0
