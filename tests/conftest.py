@@ -3,6 +3,8 @@
 import jax
 import pytest
 
+pytest_plugins = ["tests.conformance"]
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

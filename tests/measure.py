@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.conformance import compared
+
 
 def gradients(steps, size, seed=0, dtype=np.float64):
     """Seeded normal gradients, the same numbers in every precision (float32's)."""
@@ -35,6 +37,7 @@ def run_reference(step, grads, params):
 def normalised(got, want, unit):
     """|u − r| / (0.1·s + |r|): s is 1 for steps of unit size, else the rms of r."""
     assert got.shape == want.shape and got.size > 0, (got.shape, want.shape)
+    compared(got.size)
     assert np.isfinite(want).all(), "the reference itself is not finite"
     size = 1.0 if unit else float(np.sqrt(np.mean(want**2)))
     assert size > 0, "nothing moved"

@@ -27,15 +27,27 @@ from tests.reference_gradients import (  # noqa: F401
 from tests.reference_schedules import (  # noqa: F401
     constant,
     cosine,
+    cosine_restarts,
+    exp_range,
     exponential,
+    inverse_sqrt,
     inverse_time,
     join,
     linear,
+    one_cycle,
+    one_cycle_momentum,
     piecewise,
     polynomial,
+    power_decay,
+    product_of,
+    rex,
     staircase,
+    sum_of,
+    triangular,
+    triangular2,
     warmup,
     warmup_cosine,
+    wsd,
 )
 
 

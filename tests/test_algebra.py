@@ -11,7 +11,8 @@ import adaptax
 from adaptax import Debiased, Ema, Largest, Nesterov, Newest, Peak, Stored, Total, Trace, Yogi
 from adaptax.core.step import Step
 from tests.cases import CASES, IDS
-from tests.measure import gradients, normalised, run, weights
+from tests.conformance import compared, proves
+from tests.measure import gradients, run, weights
 
 RISING = lambda k: 0.5 + 0.4 * (1.0 - 1.0 / (1.0 + k.astype(jnp.float32)))  # noqa: E731
 ACCUMULATORS = [
@@ -32,10 +33,9 @@ def absorb(accumulator, values):
     return out, kept
 
 
-@pytest.mark.parametrize("accumulator", ACCUMULATORS, ids=repr)
+# Yogi's step is (1−β)x however near it is, so it overshoots: not an average
+@pytest.mark.parametrize("accumulator", ACCUMULATORS[:-1], ids=repr)
 def test_the_debiased_reading_of_a_constant_stream_is_that_constant(accumulator):
-    if isinstance(accumulator, Yogi):
-        pytest.skip("its step is (1−β)x however near it is, so it overshoots: not an average")
     constant = jnp.array([3.0, 0.7])
     for reading, _ in absorb(Debiased(accumulator), [constant] * 30)[0]:
         np.testing.assert_allclose(reading, constant, rtol=1e-6)
@@ -77,42 +77,7 @@ def test_peak_decays_and_stored_rounds():
     assert Stored(Ema(0.9), "bfloat16").init(jnp.zeros(2), jnp.float32)[0].dtype == jnp.bfloat16
 
 
-ELEMENTWISE = [
-    c for c in CASES if c.kwargs.get("weight_decay", 1e-4 if c.name.endswith("w") else 0) == 0
-]
-
-
-@pytest.mark.parametrize("case", ELEMENTWISE, ids=lambda c: c.id)
-def test_sign_and_order_do_not_matter(case):
-    """u(−g) = −u(g) and permuted coordinates give permuted updates, to the bit."""
-    if case.name == "yogi":
-        pytest.skip("its first moment starts from +1e-6, which has a sign")
-    grads, params = gradients(20, 8).astype(np.float32), np.zeros(8, np.float32)
-    plain = run(case.make(0.1), grads, params)
-    np.testing.assert_array_equal(run(case.make(0.1), -grads, params), -plain)
-    order = np.random.default_rng(0).permutation(8)
-    np.testing.assert_array_equal(run(case.make(0.1), grads[:, order], params), plain[:, order])
-
-
-def test_adam_s_steps_are_bounded():
-    """|u| ≤ η·√(Σ w²/v · Σ v)/Σ w (Cauchy–Schwarz): 7.27 for (0.9, 0.999), not 3.16."""
-    b1, b2, steps = 0.9, 0.999, 300
-    k = np.arange(steps)
-    w, v = (1 - b1) * b1**k, (1 - b2) * b2**k
-    bound = np.sqrt((w**2 / v).cumsum() * v.cumsum()) / w.cumsum()
-    worst = (b2 / b1) ** np.arange(steps)  # the growth that attains it
-    u = np.abs(
-        run(
-            adaptax.adam(1.0, eps=0.0), (worst[:, None] / worst[-1]).astype(np.float32), np.zeros(1)
-        )
-    )
-    assert (u[:, 0] <= bound * (1 + 1e-5)).all()
-    assert u.max() > 3.2 and u.max() > 0.9999 * bound[-1]  # so the bound is tight
-    assert (
-        bound[-1] < (1 - b1) / np.sqrt((1 - b2) * (1 - b1**2 / b2)) == pytest.approx(7.27, abs=0.01)
-    )
-
-
+@proves("P6", row="radam")
 def test_rectification_starts_at_the_right_step():
     """The index is that of exact rational arithmetic; Optax's float32 ρₜ is late at β₂ ≥ 0.9999."""
     from fractions import Fraction
@@ -140,46 +105,26 @@ ARGUMENTS = {
 NEEDS = {"nesterov": {"momentum": 0.9}, "accumulator_dtype": {"momentum": 0.9},
          "weight_decay_mask": {"weight_decay": 0.1}, "mask": {"weight_decay": 0.1},
          "eps_in_sqrt": {"eps": 0.3}}  # fmt: skip
-EVERY = [
-    (c, a) for c in {c.name: c for c in reversed(CASES)}.values() for a in c.argument_names[1:]
-]
+EVERY = [(c.name, a) for c in {c.name: c for c in CASES}.values() for a in c.argument_names[1:]]
 
 
-@pytest.mark.parametrize(("case", "argument"), EVERY, ids=[f"{c.name}-{a}" for c, a in EVERY])
-def test_every_argument_changes_the_update(case, argument):
-    make = getattr(adaptax, case.name)
-    base = {k: v for k, v in NEEDS.get(argument, {}).items() if k in case.argument_names}
+@proves("P14")
+@pytest.mark.parametrize(("name", "argument"), EVERY, ids=[f"{n}-{a}" for n, a in EVERY])
+def test_every_argument_changes_the_update(name, argument):
+    make = getattr(adaptax, name)
+    parameters = inspect.signature(make).parameters
+    base = {k: v for k, v in NEEDS.get(argument, {}).items() if k in parameters}
     value = ARGUMENTS[argument]
     if value is None:
-        default = inspect.signature(make).parameters[argument].default
-        value = not default
+        value = not parameters[argument].default
     grads, params = gradients(60, 16).astype(np.float32), weights(16)
     off = run(make(0.1, **base), grads, params)
+    compared(off.size)
     on = run(make(0.1, **{**base, argument: value}), grads, params)
-    assert np.abs(on - off).max() > 1e-6, f"{case.name}({argument}={value!r}) changes nothing"
+    assert np.abs(on - off).max() > 1e-6, f"{name}({argument}={value!r}) changes nothing"
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
-def test_scan_loop_and_members_agree(case):
-    """A scanned run, a jitted loop, a split run and vmapped members give the same numbers."""
-    grads, params = gradients(12, 8).astype(np.float32), jnp.asarray(weights(8))
-    tx = case.make(0.1)
-    scanned = run(tx, grads, params)
-    state, step, looped = tx.init(params), jax.jit(tx.update), []
-    for g in grads:
-        u, state = step(jnp.asarray(g), state, params)
-        looped.append(u)
-    assert normalised(np.asarray(looped, np.float64), scanned, unit=False).max() <= 1e-5
-    two = jax.vmap(tx.init)(jnp.stack([params, params]))
-    for g, want in zip(grads, looped, strict=True):
-        pair = jnp.stack([jnp.asarray(g), jnp.full(8, jnp.nan)])  # the second member is lost
-        u, two = jax.jit(jax.vmap(tx.update))(pair, two, jnp.stack([params, params]))
-        assert (
-            normalised(np.asarray(u[0], np.float64), np.asarray(want, np.float64), False).max()
-            <= 1e-5
-        )
-
-
+@proves("P44")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_counters_stay_at_their_largest(case):
     """At 2³¹ − 1 updates the counters stop, and everything stays finite."""
@@ -191,6 +136,7 @@ def test_counters_stay_at_their_largest(case):
     u, after = tx.update(jnp.ones(3), state, params)
     assert bool(jnp.isfinite(u).all()), u
     counters = [x for x in jax.tree.leaves(after) if x.dtype == jnp.int32]
+    compared(len(counters))
     assert counters and all(int(x) == most for x in counters), counters
 
 
@@ -209,18 +155,6 @@ def test_two_parts_with_one_name_are_kept_apart():
     assert state._fields == ("count", "trace", "trace_of_scale")
 
 
-def test_decoupled_decay_shrinks_the_weights_alone():
-    """With zero gradients the weights follow (1 − ηλ)ᵗ, and the L2 penalty does not."""
-    for name in ("adamw", "nadamw", "adamaxw"):
-        tx = getattr(adaptax, name)(0.1, weight_decay=0.5)
-        params, state = jnp.ones(3), None
-        state = tx.init(params)
-        for _ in range(10):
-            u, state = tx.update(jnp.zeros(3), state, params)
-            params = params + u
-        np.testing.assert_allclose(params, 0.95**10, rtol=1e-5)
-
-
 def test_penalties_and_masks():
     params = {"w": jnp.array([2.0, -3.0]), "b": jnp.array([1.0])}
     zeros = jax.tree.map(jnp.zeros_like, params)
@@ -235,6 +169,7 @@ def test_penalties_and_masks():
     assert not u["w"].any() and float(u["b"][0]) == -0.5
 
 
+@proves("P20", row="adamw")
 def test_differentiating_through_steps(x64):
     """Three steps of Adam, differentiated by the rate, equal finite differences."""
 

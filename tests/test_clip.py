@@ -9,6 +9,7 @@ import pytest
 import adaptax
 from adaptax.core import numerics
 from tests import references
+from tests.conformance import compared, proves
 
 
 def clipped(tx, tree, params=None):
@@ -21,6 +22,7 @@ def trees():
     return {k: rng.standard_normal(s) * 2.0 for k, s in shapes.items()}
 
 
+@proves("P42", row="clipping")
 @pytest.mark.parametrize("bound", [0.0, 0.5, 1.0, 100.0])
 def test_clip_equals_its_reference(bound):
     tree = trees()
@@ -29,6 +31,7 @@ def test_clip_equals_its_reference(bound):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), got, want)
 
 
+@proves("P42", row="clipping")
 @pytest.mark.parametrize("bound", [0.0, 0.5, 1.0, 100.0])
 def test_global_norm_equals_its_reference(bound):
     tree = trees()
@@ -41,6 +44,7 @@ def test_global_norm_equals_its_reference(bound):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=0)
 
 
+@proves("P42", row="clipping")
 @pytest.mark.parametrize("ratio", [0.01, 0.5, 100.0])
 def test_adaptive_clip_equals_its_reference_and_optax(ratio):
     grads, params = trees(), jax.tree.map(lambda x: x[::-1] * 0.1 if x.ndim else x, trees())
@@ -56,6 +60,7 @@ def test_adaptive_clip_equals_its_reference_and_optax(ratio):
     assert (moved > 0) == (ratio < 100)
 
 
+@proves("P42", row="clipping")
 @pytest.mark.parametrize(
     ("dtype", "size"),
     [
@@ -76,6 +81,7 @@ def test_finite_gradients_have_a_finite_norm(dtype, size):
     assert got[0].dtype == dtype
 
 
+@proves("P42", row="clipping")
 @pytest.mark.parametrize("size", [1e-36, 1e-30, 1e-20, 1e-12, 1.0, 1e12, 1e19, 1e30, 1e37])
 def test_norm_over_the_whole_range(size):
     x = np.float32(size) * np.linspace(-1.0, 1.0, 1001).astype(np.float32)
@@ -83,11 +89,13 @@ def test_norm_over_the_whole_range(size):
     np.testing.assert_allclose(numerics.tree_norm([jnp.asarray(x)]), want, rtol=2e-6)
 
 
+@proves("P42", row="clipping")
 def test_at_the_end_of_the_range():
     """A norm that float32 cannot hold is the largest float32; clipping stays finite and bounded."""
     tree = [jnp.full(4, 3e38)]
     assert float(numerics.tree_norm(tree)) == float(jnp.finfo(jnp.float32).max)
     got = clipped(adaptax.clip_by_global_norm(1.0), tree)[0]
+    compared(got.size)
     assert bool(jnp.isfinite(got).all()) and float(numerics.tree_norm([got])) <= 1.0
 
 
@@ -103,15 +111,18 @@ def test_norm_in_double_precision(x64):
     np.testing.assert_allclose(numerics.tree_norm([jnp.full(4, 1e-200)]), 2e-200, rtol=1e-14)
 
 
+@proves("P42", row="clipping")
 @pytest.mark.parametrize("bound", [0.0, 1.0])
 def test_zero_gradients_stay_zero(bound):
     """0/0: Optax gives NaN for a bound of zero (optax#1752)."""
     for tx in (adaptax.clip_by_global_norm(bound), adaptax.clip(bound)):
+        compared(3)
         assert not clipped(tx, {"a": jnp.zeros(3), "b": jnp.zeros(())})["a"].any()
     zero = jnp.zeros((3, 2))
     assert not clipped(adaptax.adaptive_grad_clip(0.1), zero, zero).any()
 
 
+@proves("P42", row="clipping")
 def test_bad_entries_stay_where_they_are():
     """One NaN or infinite leaf neither spoils the others nor is hidden."""
     for bad in (jnp.nan, jnp.inf, -jnp.inf):
@@ -121,6 +132,7 @@ def test_bad_entries_stay_where_they_are():
         np.testing.assert_array_equal(got["good"], tree["good"])
 
 
+@proves("P42", row="clipping")
 def test_clipping_keeps_the_direction_and_is_idempotent():
     tree = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), trees())
     tx = adaptax.clip_by_global_norm(0.7)

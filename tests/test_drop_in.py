@@ -11,12 +11,14 @@ import pytest
 import adaptax
 from adaptax.core import registry
 from tests.cases import CASES
+from tests.conformance import compared, proves
 from tests.measure import gradients, normalised, report, run, weights
 
 OURS = [name for name in registry.names("optimizer") if hasattr(optax, name)]
 SHARED = [case for case in CASES if case.optax]
 
 
+@proves("P4")
 @pytest.mark.parametrize("name", OURS)
 def test_arguments_are_optax_s(name):
     """Every argument of Optax's, in its order and with its default; ours are keywords behind."""
@@ -27,11 +29,13 @@ def test_arguments_are_optax_s(name):
         if (name, argument) != ("adadelta", "learning_rate"):  # Optax's None steps uphill
             assert ours[argument].default == parameter.default, argument
     positional = [k for k, p in theirs.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    compared(len(theirs))
     assert [k for k, p in ours.items() if p.kind is p.POSITIONAL_OR_KEYWORD] == positional
     extra = set(ours) - set(theirs)
     assert all(ours[k].kind is inspect.Parameter.KEYWORD_ONLY for k in extra), extra
 
 
+@proves("P4")
 @pytest.mark.parametrize("case", SHARED, ids=[c.id for c in SHARED])
 def test_equals_optax_in_double_precision(case, x64):
     """Optax's method without Optax's rounding: what a drop-in has to be."""
@@ -41,6 +45,7 @@ def test_equals_optax_in_double_precision(case, x64):
     assert error.max() <= 1e-9, report(error, case.id)
 
 
+@proves("P4")
 @pytest.mark.parametrize("case", SHARED, ids=[c.id for c in SHARED])
 def test_equals_optax_in_single_precision(case):
     """Within 2e-5, or within Optax's own error where that is larger (RAdam, centred RMSprop)."""

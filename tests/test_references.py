@@ -1,5 +1,6 @@
-"""The references judge the library, so they are judged here: by PyTorch and Optax in float64, by
-exact rationals, and by sums written out weight by weight. The library is not imported."""
+"""The references judge the library, so they are judged here: by Optax in float64, by exact
+rationals, and by sums written out weight by weight (by PyTorch and Keras in `test_golden.py`). The
+library is not imported."""
 
 import contextlib
 import importlib
@@ -17,10 +18,7 @@ from tests import references
 
 STEPS = 60
 SHAPE = (4, 3)
-TORCH_RTOL = 1e-10
 OPTAX_RTOL = 1e-9
-# theta is of order 1, so a difference of two thetas carries a few ulp of 1.
-SUBTRACTION = 1e-15
 
 
 def gradients(seed=0, steps=STEPS, shape=SHAPE):
@@ -42,74 +40,6 @@ def float64_arrays():
     standard, allow = jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow")
     with home.enable_x64(True), standard, allow:
         yield
-
-
-# name of the reference, its arguments, name in torch.optim, its arguments
-TORCH = [
-    ("sgd", {}, "SGD", {}),
-    ("sgd", {"momentum": 0.9}, "SGD", {"momentum": 0.9}),
-    ("sgd", {"momentum": 0.9, "nesterov": True}, "SGD", {"momentum": 0.9, "nesterov": True}),
-    (
-        "adagrad",
-        {"initial_accumulator_value": 0.0, "eps": 1e-4, "eps_in_sqrt": False},
-        "Adagrad",
-        {"initial_accumulator_value": 0.0, "eps": 1e-4},
-    ),
-    ("adadelta", {"rho": 0.9, "eps": 1e-4}, "Adadelta", {"rho": 0.9, "eps": 1e-4}),
-    ("adadelta", {"weight_decay": 0.1}, "Adadelta", {"rho": 0.9, "eps": 1e-6, "weight_decay": 0.1}),
-    ("rmsprop", {"decay": 0.99, "eps": 1e-4, "eps_in_sqrt": False}, "RMSprop", {"eps": 1e-4}),
-    (
-        "rmsprop",
-        {"decay": 0.9, "eps": 1e-4, "eps_in_sqrt": False, "centered": True, "momentum": 0.8},
-        "RMSprop",
-        {"alpha": 0.9, "eps": 1e-4, "centered": True, "momentum": 0.8},
-    ),
-    ("adam", {"eps": 1e-4}, "Adam", {"eps": 1e-4}),
-    ("adam", {"b1": 0.8, "b2": 0.99}, "Adam", {"betas": (0.8, 0.99)}),
-    ("adamw", {"weight_decay": 0.1}, "AdamW", {"weight_decay": 0.1}),
-    ("adamax", {"eps": 1e-3}, "Adamax", {"eps": 1e-3}),
-    ("nadam", {"momentum_decay": 0.004}, "NAdam", {"momentum_decay": 0.004}),
-    ("nadam", {"momentum_decay": 1.0, "eps": 1e-4}, "NAdam", {"momentum_decay": 1.0, "eps": 1e-4}),
-    (
-        "nadamw",
-        {"momentum_decay": 0.004, "weight_decay": 0.1},
-        "NAdam",
-        {"momentum_decay": 0.004, "weight_decay": 0.1, "decoupled_weight_decay": True},
-    ),
-    # PyTorch adds eps to sqrt(v) before it corrects the bias: an eps that shrinks with the mass.
-    (
-        "radam",
-        {"b2": 0.99, "threshold": 5.0, "eps": lambda k: 1e-4 / math.sqrt(1 - 0.99 ** (k + 1))},
-        "RAdam",
-        {"betas": (0.9, 0.99), "eps": 1e-4},
-    ),
-    ("amsgrad", {"maximum_of": "raw", "eps": 1e-4}, "Adam", {"amsgrad": True, "eps": 1e-4}),
-    ("amsgrad", {"maximum_of": "raw", "b2": 0.9}, "Adam", {"amsgrad": True, "betas": (0.9, 0.9)}),
-]
-
-
-@pytest.fixture
-def torch():
-    """PyTorch keeps NAdam's product of momenta in the default dtype, hence the float64."""
-    module = pytest.importorskip("torch")
-    before = module.get_default_dtype()
-    module.set_default_dtype(module.float64)
-    yield module
-    module.set_default_dtype(before)
-
-
-@pytest.mark.parametrize("name,arguments,theirs,their_arguments", TORCH)
-def test_equals_pytorch(torch, name, arguments, theirs, their_arguments):
-    step = getattr(references, name)(0.03, **arguments)
-    theta = torch.nn.Parameter(torch.tensor(start()))
-    optimizer = getattr(torch.optim, theirs)([theta], lr=0.03, **their_arguments)
-    for g in gradients():
-        before = theta.detach().numpy().copy()
-        theta.grad = torch.tensor(g)
-        optimizer.step()
-        update = theta.detach().numpy() - before
-        assert np.abs(update).max() > 1e-6
-        np.testing.assert_allclose(step(g, before), update, rtol=TORCH_RTOL, atol=SUBTRACTION * 4)
 
 
 def rate(k):

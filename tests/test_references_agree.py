@@ -8,6 +8,7 @@ import pytest
 
 import adaptax
 from tests.cases import CASES, IDS
+from tests.conformance import compared, proves
 from tests.measure import gradients, normalised, report, run, run_reference, weights
 
 SIZE = 64
@@ -22,16 +23,19 @@ def check(case, steps, bound, dtype=np.float32, **more):
     return error
 
 
+@proves("P1")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_float32_over_300_steps(case):
     check(case, 300, 2e-6 * case.slack)
 
 
+@proves("P2")
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_float64_over_300_steps(case, x64):
     check(case, 300, 1e-12, np.float64)
 
 
+@proves("P2")
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=lambda c: c.id)
 def test_float64_over_10_000_steps(case, x64):
@@ -51,11 +55,13 @@ def check_long(case, decay):
     assert tail <= 2e-6 * case.slack, f"{case.id} {decay}: 99 % are within {tail:.2e}"
 
 
+@proves("P1", row="adam")
 @pytest.mark.parametrize("decay", [0.999, 0.999999])
 def test_adam_over_20_000_steps(decay):
     check_long(next(c for c in CASES if c.name == "adam"), decay)
 
 
+@proves("P1")
 @pytest.mark.slow
 @pytest.mark.parametrize("decay", AVERAGES)
 @pytest.mark.parametrize("case", [c for c in CASES if c.average and c.smooth], ids=lambda c: c.id)
@@ -63,6 +69,7 @@ def test_every_decay_over_20_000_steps(case, decay):
     check_long(case, decay)
 
 
+@proves("P1")
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if c.smooth], ids=lambda c: c.id)
 def test_float32_over_20_000_steps(case):
@@ -104,6 +111,7 @@ PLAIN = {case.name: case for case in reversed(CASES)}
 SCHEDULED = [(case, name) for case in PLAIN.values() for name in scheduled_arguments(case)]
 
 
+@proves("P1", "P14")
 @pytest.mark.parametrize(
     ("case", "name"), SCHEDULED, ids=[f"{c.id}-{name}" for c, name in SCHEDULED]
 )
@@ -119,6 +127,7 @@ def test_every_number_may_be_a_schedule(case, name):
     assert np.abs(got - constant).max() > 1e-6, f"{name} is ignored"
 
 
+@proves("P49", row="adamw")
 def test_a_schedule_is_first_asked_for_step_zero():
     asked = []
 
@@ -133,5 +142,6 @@ def test_a_schedule_is_first_asked_for_step_zero():
         asked.clear()
         for k in range(3):
             _, state = tx.update(params, state, params)
+            compared(len(asked))
             assert {int(step) for step in asked} == {k}, asked
             asked.clear()

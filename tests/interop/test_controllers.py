@@ -12,7 +12,7 @@ from jax import lax
 
 import adaptax
 from adaptax.core import registry
-from tests.conformance import proves
+from tests.conformance import compared, proves
 from tests.interop.table import assert_close, assert_same, grads, kinds, params
 
 CONTROLLERS = registry.names("controller")
@@ -67,6 +67,7 @@ def test_its_scalars_are_float32_and_its_structure_stays(name, dtype):
     tx = optimizer(name)
     state = tx.init(theta)
     scalars = [x for x in jax.tree.leaves(state[1].rate.controller) if not x.shape]
+    compared(len(scalars) + 2 * len(jax.tree.leaves(state)))
     assert scalars and all(x.dtype == jnp.float32 and not x.weak_type for x in scalars)
     _, after, _ = run(tx, theta, losses=LOSSES[:2])
     assert kinds(after) == kinds(state) == kinds(adaptax.scale_learning_rate(after, 0.5))
@@ -87,6 +88,7 @@ def test_metrics_settings_and_restored_states_are_one_trace(name):
     theta, state = params(), tx.init(params())
     for value in LOSSES:
         theta, state = step(theta, state, jnp.float32(value))
+        compared(1)
     before = float(adaptax.learning_rate(state))
     state = adaptax.set_learning_rate(state, 0.25)
     assert float(adaptax.learning_rate(state)) == 0.25

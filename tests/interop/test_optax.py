@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import adaptax
+from tests.conformance import proves
 from tests.interop.table import (
     OPTIMIZERS,
     assert_close,
@@ -46,6 +47,7 @@ def test_a_transformation_is_optax_s_pair(name):
     assert_same(by_name, tx.update(grads(params()), state, params()))
 
 
+@proves("P50")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize(
     "wrap",
@@ -94,6 +96,7 @@ def test_multi_steps_is_one_step_of_the_mean(name, standard):
     assert floats(adaptax.learning_rates(state)) == {"learning_rate": 0.25}
 
 
+@proves("P49")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_inject_hyperparams_is_obeyed(name):
     tx = optax.inject_hyperparams(getattr(adaptax, name))(learning_rate=0.1)
@@ -109,6 +112,7 @@ def test_inject_hyperparams_is_obeyed(name):
     assert float(adaptax.learning_rate(state)) == pytest.approx(0.025)
 
 
+@proves("P49", row="adamw")
 def test_inject_hyperparams_obeys_schedules():
     schedule = optax.linear_schedule(1.0, 0.0, 4)
     tx = optax.inject_hyperparams(adaptax.adamw)(learning_rate=schedule, b1=0.8)
@@ -153,6 +157,7 @@ def by_rank(params):
     return jax.tree.map(lambda p: "matrix" if p.ndim == 2 else "vector", params)
 
 
+@proves("P50", row="groups")
 def test_partition_is_each_group_by_itself():
     theta, _ = steps(optax.partition(GROUPS, by_rank), params(), 3)
     vector, _ = steps(GROUPS["vector"], params(), 3)
@@ -184,6 +189,7 @@ def test_one_label_of_a_partition_is_set(wrap):
     assert floats(adaptax.learning_rates(state)) == {"matrix": 0.25, "vector": 0.5}
 
 
+@proves("P31", row="labels")
 def test_several_groups_need_a_label():
     state = optax.partition(GROUPS, by_rank).init(params())
     with pytest.raises(ValueError, match=r"'matrix', 'vector'.*label="):
@@ -216,6 +222,7 @@ def test_a_state_of_another_library_has_no_rate():
         adaptax.learning_rate(optax.adam(0.1).init(params()))
 
 
+@proves("P30", row="the rate")
 @pytest.mark.parametrize(
     ("value", "error"),
     [(-0.1, ValueError), (np.nan, ValueError), (np.inf, ValueError), ("0.1", TypeError),

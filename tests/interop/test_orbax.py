@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import adaptax
+from tests.conformance import proves
 from tests.interop.table import FEW, assert_same, make, params, steps
 
 ocp = pytest.importorskip("orbax.checkpoint")
@@ -24,6 +25,7 @@ def saved(checkpointer, path, tree):
     return path
 
 
+@proves("P51")
 @pytest.mark.parametrize("name", FEW)
 def test_training_continues_bitwise(name, checkpointer, tmp_path):
     tx = adaptax.chain(adaptax.clip_by_global_norm(1.0), make(name))
@@ -53,6 +55,7 @@ def test_labels_survive_without_the_classes(checkpointer, tmp_path):
     assert rates == {"matrix": 0.125, "vector": 0.25}
 
 
+@proves("P51", row="nadamw")
 def test_a_set_rate_is_saved(checkpointer, tmp_path):
     tx = adaptax.nadamw(optax.linear_schedule(0.5, 0.0, 8))
     theta, state = steps(tx, params(), 2)
@@ -62,6 +65,7 @@ def test_a_set_rate_is_saved(checkpointer, tmp_path):
     assert_same(steps(tx, theta, 1, restored), steps(tx, theta, 1, state))
 
 
+@proves("P51", row="adam")
 def test_mixed_dtypes_are_kept(checkpointer, tmp_path):
     theta = {"b": jnp.ones(3, jnp.bfloat16), "f": jnp.ones((2, 2))}
     tx = adaptax.adam(0.1, mu_dtype="bfloat16")

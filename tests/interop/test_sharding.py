@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.conformance import compared, proves
 from tests.interop.table import OPTIMIZERS
 
 
@@ -26,13 +27,17 @@ def run(request):
     return found
 
 
+@proves("P55")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_moments_inherit_the_sharding(run, name):
+    compared(1 + run["kept"][name]["arrays"])
     kept = {"sgd": 0, "adagrad": 2, "rmsprop": 2, "amsgrad": 6}
     assert run["kept"][name]["arrays"] == kept.get(name, 4)
     assert run["kept"][name]["wrong"] == []
 
 
+@proves("P55", row="sharding")
 def test_sharded_steps_are_the_unsharded_ones(run):
     assert sorted(run["apart"]) == ["adadelta", "adamw", "rmsprop"]
+    compared(len(run["apart"]))
     assert max(run["apart"].values()) <= 1e-6

@@ -35,7 +35,7 @@ from adaptax import (
     wsd,
 )
 from tests import references
-from tests.conformance import proves
+from tests.conformance import compared, proves
 
 LAST = 2**31 - 1
 LENGTHS = [1, 2, 7, 1000, 10**9]
@@ -71,8 +71,8 @@ def _cosine(peak, T, k, end=0.0):
     return end + (peak - end) * math.sin(math.pi * (T - k) / (2 * T)) ** 2 if k < T else end
 
 
-def _rising_cosine(T, k):
-    return math.sin(math.pi * min(k, T) / (2 * T)) ** 2 if k < T else 1.0
+def _sinking_cosine(T, k):
+    return -(math.sin(math.pi * min(k, T) / (2 * T)) ** 2) if k < T else -1.0
 
 
 def _warmup_cosine(peak, rise, T, start, end, k):
@@ -128,7 +128,7 @@ CASES = {
     ),
     "cosine": (lambda T: cosine(0.1, T), lambda T, k: _cosine(0.1, T, k)),
     "cosine to": (lambda T: cosine(0.1, T, 0.01), lambda T, k: _cosine(0.1, T, k, 0.01)),
-    "cosine up": (lambda T: cosine(0, T, 1), _rising_cosine),
+    "cosine below": (lambda T: cosine(0, T, -1), _sinking_cosine),
     "warmup": (lambda T: warmup(0.1, T), lambda T, k: _line(0, 0.1, T, k)),
     "warmup from": (lambda T: warmup(0.1, T, 0.01), lambda T, k: _line(0.01, 0.1, T, k)),
     "warmup none": (lambda T: warmup(0.1, 0, 0.01), lambda T, k: 0.1),
@@ -304,6 +304,7 @@ def test_closed_form_in_double_precision(case, T, x64):
     ids=str,
 )
 def test_the_ends_are_the_numbers_given(schedule, start, end):
+    compared(2)
     assert schedule(0) == np.float32(start)
     assert schedule(LAST) == np.float32(end)
 
@@ -397,6 +398,7 @@ def test_any_integer_is_a_step_and_the_counter_saturates():
     schedule = exponential(1.0, 0.5, 10**9)
     at_three = schedule(3)
     for step in (np.uint8(3), np.int64(3), jnp.uint32(3), jnp.int8(3), np.array(3)):
+        compared(1)
         assert schedule(step) == at_three
     for step in (2**40, 2**70, np.int64(2**40), np.uint32(2**32 - 1), jnp.uint32(2**32 - 1)):
         assert schedule(step) == schedule(LAST)
@@ -522,7 +524,20 @@ WRONG = [
     ("cosine(nan, 5)", ValueError, "cosine(peak=nan): peak must be a number"),
     ("cosine(0.1, 0)", ValueError, "cosine(steps=0): steps must be"),
     ("cosine(0.1, 5, nan)", ValueError, "cosine(end=nan): end must be"),
-    ("warmup(0.1, -1)", ValueError, "warmup(steps=-1): steps must be a whole number in [0, "),
+    ("cosine(0.1, 5, 1)", ValueError, "cosine(end=1, peak=0.1): end must be at most peak"),
+    ("rex(0.1, 5, 1)", ValueError, "rex(end=1, peak=0.1): end must be at most peak"),
+    ("warmup(0.1, 5, 1)", ValueError, "warmup(start=1, peak=0.1): start must be at most peak"),
+    ("warmup_cosine(0.1, 2, 5, 1)", ValueError, "warmup_cosine(start=1, peak=0.1): start must be"),
+    ("warmup_cosine(0.1, 2, 5, end=1)", ValueError, "warmup_cosine(end=1, peak=0.1): end must be"),
+    ("power_decay(0.1, 2, 1, 1)", ValueError, "power_decay(start=1, peak=0.1): start must be"),
+    ("inverse_sqrt(0.1, 2, 1)", ValueError, "inverse_sqrt(start=1, peak=0.1): start must be"),
+    ("wsd(0.1, 2, 5, start=1)", ValueError, "wsd(start=1, peak=0.1): start must be at most peak"),
+    ("wsd(0.1, 2, 5, end=1)", ValueError, "wsd(end=1, peak=0.1): end must be at most peak"),
+    (
+        "warmup(0.1, -1)",
+        ValueError,
+        "warmup(steps=-1): steps must be a whole number in [0, 2147483648)",
+    ),
     ("warmup(0.1, 5, nan)", ValueError, "warmup(start=nan): start must be"),
     (
         "warmup_cosine(0.1, 6, 5)",

@@ -12,7 +12,7 @@ import pytest
 
 import adaptax
 from tests import reference_averages, references
-from tests.conformance import proves
+from tests.conformance import compared, proves
 from tests.interop.table import FEW, assert_same, kinds, make, params, spy
 
 EVERY, WINDOWS = 3, 4
@@ -151,6 +151,7 @@ def test_the_mean_is_that_of_the_big_batch(dtype, every):
     path, emitted, _, state = run(tx, g, theta=jnp.zeros(50, dtype))
     assert emitted.sum() == 1 and state.acc_grads.dtype == got[-1].dtype == jnp.float32
     want = np.asarray(g, np.float64).mean(0)
+    compared(want.size)
     assert error(np.asarray(state.acc_grads, np.float64), want) <= 1e-6
     assert path.dtype == dtype
 
