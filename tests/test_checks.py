@@ -137,6 +137,9 @@ def test_every_argument_is_explained():
                     argument,
                 )
     assert str(checks.UNIT) == "[0, 1)"
+    assert str(checks.Range(1, 2.0**31)) == "[1, 2147483648)"
+    assert str(checks.Range(-2e9, 2.0**24)) == "[-2000000000, 16777216)"
+    assert str(checks.Range(0.05, 1e30)) == "[0.05, 1e+30)" and str(checks.ANY) == "(-inf, inf)"
 
 
 MASKS = [

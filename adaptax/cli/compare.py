@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptax.cli.arguments import seeds, whole
 from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
 from adaptax.core.shown import printable
 
@@ -39,11 +40,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="for optimizers named without one: a number or a schedule such as "
         "'cosine(0.001, 500)' (default: the task's own rate for each)",
     )
-    add("--epochs", type=_whole, metavar="N", help="passes over the data (default: the task's)")
-    add("--batch-size", type=_whole, metavar="N", help="examples in a step (default: the task's)")
+    add("--epochs", type=whole, metavar="N", help="passes over the data (default: the task's)")
+    add("--batch-size", type=whole, metavar="N", help="examples in a step (default: the task's)")
     add(
         "--seeds",
-        type=_seeds,
+        type=seeds,
         default=3,
         metavar="N|A,B",
         help="how many seeds, or which: 0,1,2; '7,' is seed 7 alone (default: 3)",
@@ -56,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--tune-budget",
-        type=_whole,
+        type=whole,
         metavar="N",
         help="trainings an optimizer to find its rate with (default: 20)",
     )
@@ -69,20 +70,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--force", action="store_true", help="replace the results in a folder that holds files")
     add("--json", action="store_true", help="print the results as JSON, nothing else, to stdout")
     add("--quiet", action="store_true", help="show no progress")
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-
-
-def _seeds(text: str) -> int | list[int]:
-    """A count, or a list where there is a comma."""
-    if "," not in text:
-        return _whole(text)
-    return [_whole(part) for part in text.split(",") if part.strip()]
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,15 +1,15 @@
 """Find the learning rate for an optimizer on a task: a range test, and trainings on request.
 
 The loss is followed while the rate rises from 1e-7 to 10; a tenth of the rate with the lowest loss
-is recommended. With --trainings about eighteen whole trainings look around it for the rate whose
-loss on held-out training examples is lowest. Test examples are not looked at.
+is recommended. With --trainings about twenty-eight whole trainings look around it for the rate
+whose loss on held-out training examples is lowest. Test examples are not looked at.
 """
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptax.cli.compare import _whole
+from adaptax.cli.arguments import whole
 from adaptax.cli.refusal import OK, UNWRITTEN, Refused, note, say, show
 from adaptax.core.shown import printable
 
@@ -30,9 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a name, with arguments but the rate if wanted: 'sgd(momentum=0.9)' (default: adamw)",
     )
     add("--trainings", action="store_true", help="train to the end around what the test finds")
-    add("--epochs", type=_whole, metavar="N", help="of such a training (default: the task's)")
-    add("--batch-size", type=_whole, metavar="N", help="examples in a step (default: the task's)")
-    add("--seed", type=_whole, default=0, metavar="N", help="of split, weights, order (default: 0)")
+    add("--epochs", type=whole, metavar="N", help="of such a training (default: the task's)")
+    add("--batch-size", type=whole, metavar="N", help="examples in a step (default: the task's)")
+    add("--seed", type=whole, default=0, metavar="N", help="of split, weights, order (default: 0)")
     add("--data-dir", metavar="DIR", help="folder with the files of a task that reads files")
     add(
         "--output",

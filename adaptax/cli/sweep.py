@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adaptax.cli.compare import _seeds, _whole
+from adaptax.cli.arguments import seeds, whole
 from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
 from adaptax.core.shown import printable
 
@@ -37,23 +37,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--high", type=_number, metavar="RATE", help="the largest rate (default: 5)")
     add(
         "--points",
-        type=_whole,
+        type=whole,
         metavar="N",
         help=f"how many rates, at equal ratios, from low to high (default: {POINTS})",
     )
     add(
         "--seeds",
-        type=_seeds,
+        type=seeds,
         default=2,
         metavar="N|A,B",
         help="how many seeds, from 1000 on, or which: 7,8; '7,' is seed 7 alone (default: 2)",
     )
-    add("--epochs", type=_whole, metavar="N", help="passes over the data (default: the task's)")
-    add("--batch-size", type=_whole, metavar="N", help="examples in a step (default: the task's)")
-    add("--examples", type=_whole, metavar="N", help="training examples to use (default: all)")
+    add("--epochs", type=whole, metavar="N", help="passes over the data (default: the task's)")
+    add("--batch-size", type=whole, metavar="N", help="examples in a step (default: the task's)")
+    add("--examples", type=whole, metavar="N", help="training examples to use (default: all)")
     add(
         "--halving",
-        type=_whole,
+        type=whole,
         metavar="ETA",
         help="successive halving: one rate in so many goes on from a rung to the next",
     )

@@ -9,7 +9,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
-from adaptax.cli.compare import _seeds, _whole
+from adaptax.cli.arguments import seeds, whole
 from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
 from adaptax.core.shown import printable
 
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="CALL",
         help="a name, with the arguments that are not searched if wanted (default: adamw)",
     )
-    add("--trials", type=_whole, default=30, metavar="N", help="how many in all (default: 30)")
+    add("--trials", type=whole, default=30, metavar="N", help="how many in all (default: 30)")
     add(
         "--space",
         nargs="+",
@@ -49,16 +49,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--sampler", default="tpe", metavar="NAME", help="tpe, random or grid (default: tpe)")
     add("--pruner", default="median", metavar="NAME", help="median or none (default: median)")
-    add("--seed", type=_whole, default=0, metavar="N", help="of the sampler (default: 0)")
+    add("--seed", type=whole, default=0, metavar="N", help="of the sampler (default: 0)")
     add(
         "--seeds",
-        type=_seeds,
+        type=seeds,
         default=2,
         metavar="N|A,B",
         help="how many seeds a trial trains with, from 1000 on, or which (default: 2)",
     )
-    add("--epochs", type=_whole, metavar="N", help="passes over the data (default: the task's)")
-    add("--batch-size", type=_whole, metavar="N", help="examples in a step (default: the task's)")
+    add("--epochs", type=whole, metavar="N", help="passes over the data (default: the task's)")
+    add("--batch-size", type=whole, metavar="N", help="examples in a step (default: the task's)")
     add(
         "--storage",
         metavar="FILE",

@@ -116,10 +116,10 @@ def factory(kind: str, wrap: Callable[[Any, Call], T]) -> Callable[[Callable], C
         def build(*args: Any, **kwargs: Any) -> T:
             bound = _bind(name, signature, args, kwargs)
             for argument, value in bound.arguments.items():
-                value = plain(value)
                 # of a schedule's arguments a list is a sequence; elsewhere it is a tree of its own
-                sequence = kind == "schedule" and isinstance(value, list)
-                bound.arguments[argument] = tuple(value) if sequence else value
+                row = isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim == 1)
+                value = tuple(value) if kind == "schedule" and row else value
+                bound.arguments[argument] = plain(value)
             checks.arguments(name, bound.arguments)
             return wrap(make(*bound.args, **bound.kwargs), _call(name, signature, bound))
 

@@ -31,7 +31,13 @@ class Range:
     def __str__(self) -> str:
         left = "(" if self.low_open or self.low == -math.inf else "["
         right = ")" if self.high_open or self.high == math.inf else "]"
-        return f"{left}{self.low:g}, {self.high:g}{right}"
+        return f"{left}{_bound(self.low)}, {_bound(self.high)}{right}"
+
+
+def _bound(number: float) -> str:
+    """A bound, with all its digits where it is a whole number that a float holds exactly."""
+    whole = abs(number) <= 2.0**53 and number == int(number)
+    return str(int(number)) if whole else f"{number:g}"
 
 
 UNIT = Range(0.0, 1.0)

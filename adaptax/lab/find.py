@@ -148,7 +148,11 @@ def run(plan: Plan, progress: bool = False) -> Found:
 
 
 def recommend(
-    each: Functional, make: Callable[..., Any], horizon: int | None, progress: bool = False
+    each: Functional,
+    make: Callable[..., Any],
+    horizon: int | None,
+    progress: bool = False,
+    repeats: int = 5,
 ) -> RateTest:
     """The finder on one epoch of a lab task's training batches."""
     return find_learning_rate(
@@ -160,6 +164,7 @@ def recommend(
         key=each.key,
         eval_fn=each.eval_fn,
         horizon=horizon,
+        repeats=repeats,
         progress=progress,
     )
 

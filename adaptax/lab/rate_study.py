@@ -80,6 +80,7 @@ def study(
     optimizer: str,
     seeds: Sequence[int],
     examples: int | None,
+    repeats: int = 5,
 ) -> Case:
     """The grid and the finder for one optimizer on one task.
 
@@ -89,13 +90,14 @@ def study(
       optimizer: a call without its rate.
       seeds: those of the trainings; the finder has the one after the last.
       examples: how many training examples to use; None is all.
+      repeats: of the finder.
     """
     make = factory(optimizer)
     place = functools.partial(_place, task, dataset, examples)
     horizon = task.epochs * place(seeds[0]).batches.steps
     found = {
-        "range test": recommend(place(max(seeds) + 1), make, None),
-        "with horizon": recommend(place(max(seeds) + 1), make, horizon),
+        "range test": recommend(place(max(seeds) + 1), make, None, repeats=repeats),
+        "with horizon": recommend(place(max(seeds) + 1), make, horizon, repeats=repeats),
     }
     rates = {method: result.recommended for method, result in found.items()}
     asked = dict.fromkeys([*GRID, *(rate for rate in rates.values() if rate is not None)])
@@ -171,7 +173,7 @@ def _run(arguments: argparse.Namespace) -> Iterator[Case]:
         if arguments.epochs is not None:
             task = dataclasses.replace(task, epochs=arguments.epochs)
         for optimizer in arguments.optimizers:
-            yield study(task, dataset, optimizer, seeds, arguments.examples)
+            yield study(task, dataset, optimizer, seeds, arguments.examples, arguments.repeats)
 
 
 def main() -> None:
@@ -184,6 +186,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=FIRST_SEED)
     parser.add_argument("--epochs", type=int, help="default: the task's")
     parser.add_argument("--examples", type=int, help="training examples to use (default: all)")
+    parser.add_argument("--repeats", type=int, default=5, help="of the finder (default: 5)")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--output", type=Path, help="a new file for the table, as Markdown")
     arguments = parser.parse_args()

@@ -163,16 +163,27 @@ def _folded(parts: tuple, by: Callable[[Any, Any], Any], make: Callable[..., Sch
     def at(k: jax.Array, dtype: Any) -> jax.Array:
         return functools.reduce(by, [ask(part, k, dtype) for part in parts])
 
-    curves = [part.curve for part in parts if isinstance(part, Schedule)]
-    horizons = [part.horizon for part in parts if isinstance(part, Schedule)]
+    curves = [_curve(part) for part in parts]
+    horizons = [curve.horizon for curve in curves if curve.horizon is not None]
+    spans = [*horizons, *(curve.span for curve in curves if curve.span is not None)]
+    rests = [curve.rests for curve in curves if curve.rests is not None]
+    settled = max(rests) if len(rests) == len(curves) else None
     return Curve(
         forms.of_steps(at),
-        horizon=max((each for each in horizons if each is not None), default=None),
+        horizon=settled if horizons else None,
         stretched=_each(parts, "stretched", make),
         decaying=_each(parts, "decaying", make),
         edges=tuple(sorted({edge for curve in curves for edge in curve.edges})),
-        span=max((curve.span for curve in curves if curve.span is not None), default=None),
+        span=max(spans, default=None),
+        settled=settled,
     )
+
+
+def _curve(part: Any) -> Curve:
+    """What is known about a part."""
+    if isinstance(part, Schedule):
+        return part.curve
+    return Curve(part, settled=None if callable(part) else 0)
 
 
 def _each(

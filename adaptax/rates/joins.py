@@ -18,7 +18,7 @@ _VALUE = Argument("the value between two boundaries", ANY)
 
 
 @schedule
-def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Curve:
+def piecewise(values: Sequence[float], boundaries: Sequence[int] | np.ndarray) -> Curve:
     """Constant values, each from one boundary to the next.
 
         value(k) = valuesᵢ,  boundariesᵢ₋₁ ≤ k < boundariesᵢ
@@ -26,7 +26,7 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Curve:
     Args:
       values: one finite number more than there are boundaries.
       boundaries: the steps that the second value and its followers start at; increasing whole
-        numbers in [0, 2³¹).
+        numbers in [0, 2³¹), in a list or a one-dimensional array of NumPy.
 
     Raises:
       TypeError, ValueError: boundaries that are not such numbers or do not increase, a value that
@@ -55,7 +55,8 @@ def piecewise(values: Sequence[float], boundaries: Sequence[int]) -> Curve:
         table = jnp.stack([jnp.asarray(forms.scalar(number, dtype), dtype) for number in numbers])
         return table[_place(k, edges)]
 
-    return Curve(forms.of_steps(at), edges=edges, span=edges[-1] * 5 // 4 + 1 if edges else None)
+    span = edges[-1] * 5 // 4 + 1 if edges else None
+    return Curve(forms.of_steps(at), edges=edges, span=span, settled=max(edges, default=0))
 
 
 def _place(k: jax.Array, edges: tuple[int, ...]) -> jax.Array:
@@ -67,7 +68,9 @@ def _place(k: jax.Array, edges: tuple[int, ...]) -> jax.Array:
 
 
 @schedule
-def join(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[int]) -> Curve:
+def join(
+    schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[int] | np.ndarray
+) -> Curve:
     """One schedule after another, each of which counts its own steps from 0.
 
         value(k) = schedulesᵢ(k − boundariesᵢ₋₁),  boundariesᵢ₋₁ ≤ k < boundariesᵢ
@@ -76,7 +79,7 @@ def join(schedules: Sequence[Callable[[Any], Any]], boundaries: Sequence[int]) -
       schedules: one schedule more than there are boundaries; each a function of one step that
         `jax.jit` can trace, from here or from elsewhere.
       boundaries: the steps that the second schedule and its followers start at; increasing whole
-        numbers in [0, 2³¹).
+        numbers in [0, 2³¹), in a list or a one-dimensional array of NumPy.
 
     Raises:
       TypeError, ValueError: boundaries that are not such numbers or do not increase, a schedule
@@ -147,14 +150,15 @@ def _joined(at: Callable[[Any], Any], parts: tuple, edges: tuple[int, ...]) -> C
         stretched=None if curve.stretched is None else stretched,
         edges=tuple(sorted({*edges, *inner})),
         span=start + span or None,
+        settled=None if curve.rests is None else start + curve.rests,
     )
 
 
 def _edges(where: str, boundaries: Any) -> tuple[int, ...]:
     if not isinstance(boundaries, list | tuple):
         raise TypeError(
-            f"{where}(boundaries={boundaries!r}): boundaries must be a list of whole numbers, the "
-            "steps at which the next part starts"
+            f"{where}(boundaries={boundaries!r}): boundaries must be a list of whole numbers or a "
+            "one-dimensional array of NumPy, the steps at which the next part starts"
         )
     meaning = "a step at which the next part starts"
     edges = [forms.whole(where, "boundaries", b, meaning, least=0) for b in boundaries]

@@ -29,8 +29,9 @@ class RateState(NamedTuple):
 def scale_by_rate(learning_rate: Any) -> Transformation:
     """Step against the direction: u = −η d. The rate is in the state.
 
-    A controller that looks at gradients gets them as `grad=`, which `adaptax.chain` gives its links;
-    without it, the direction is taken for the gradient. A negative value of a schedule counts as 0.
+    A controller that looks at gradients gets them as `grad=`, which `adaptax.chain` gives its
+    links; without it, the direction is taken for the gradient. A negative value of a schedule
+    counts as 0.
 
     State: `RateState`: `learning_rate`, `base` and `multiplier` float32[] (float64 under x64),
       `step` int32[]; 16 bytes; and what a controller keeps.

@@ -36,6 +36,12 @@ class Curve:
     decaying: "Callable[[int], Schedule] | None" = None  # the same, decaying from a step on
     edges: tuple[int, ...] = ()  # steps at which one formula follows another
     span: int | None = None  # how many steps show what it does, where there is no horizon
+    settled: int | None = None  # a step from which nothing changes, where there is no horizon
+
+    @property
+    def rests(self) -> int | None:
+        """A step from which nothing changes; None where there is none, or none is known."""
+        return self.settled if self.horizon is None else self.horizon
 
 
 class Schedule:
@@ -43,6 +49,8 @@ class Schedule:
 
     Schedules multiply and add with each other, with other functions of the step and with numbers;
     the results are schedules: `0.5 * s` is `product_of(0.5, s)`, and `s + t` is `sum_of(s, t)`.
+    They are divided by numbers and subtracted: `s / 2` is `product_of(s, 0.5)`, `s - 0.1` is
+    `sum_of(s, -0.1)`, and `s - t` is `sum_of(s, product_of(-1, t))`.
 
     Attributes:
       call: the call that made it.
@@ -91,16 +99,40 @@ class Schedule:
     def __radd__(self, other: Any) -> "Schedule":
         return registry.lookup("sum_of")(other, self)
 
+    def __truediv__(self, other: Any) -> "Schedule":
+        product_of = registry.lookup("product_of")
+        product_of(self, other)  # refuses what is neither a number nor a schedule
+        if callable(other):
+            raise TypeError(
+                f"{self!r} / {other!r}: a schedule is divided by a number only; "
+                "function(lambda step: ...) takes any formula"
+            )
+        divisor = forms.known(other)
+        if forms.is_zero(divisor):
+            raise ValueError(f"{self!r} / {other!r}: the divisor must not be 0")
+        return product_of(self, 1 / divisor)
+
+    def __sub__(self, other: Any) -> "Schedule":
+        return registry.lookup("sum_of")(self, _negative(other))
+
+    def __rsub__(self, other: Any) -> "Schedule":
+        return registry.lookup("sum_of")(other, _negative(self))
+
     @property
     def horizon(self) -> int | None:
-        """The steps in all, after which nothing changes; None where there is no such number."""
+        """The steps in all, after which nothing changes; None where there is no such number.
+
+        A product or sum has one where each part has one or, as a number or a warm-up does, stays
+        the same from some step on: the largest of these steps.
+        """
         return self.curve.horizon
 
     def with_horizon(self, steps: int) -> "Schedule":
-        """The same schedule with another number of steps in all; what rises first keeps its steps.
+        """The same schedule with another number of steps in all; a warm-up keeps its own.
 
-        It is the schedule that the call with these steps makes, to the bit. In products and sums
-        every part that has a horizon gets this one; of a join the last part does.
+        It is the schedule that the call with these steps makes, to the bit. The phases of
+        `one_cycle` and `one_cycle_momentum` are parts of the whole and change with it. In products
+        and sums every part that has a horizon gets this one; of a join the last part does.
 
         Args:
           steps: all the steps; a whole number in [1, 2³¹).
@@ -129,7 +161,8 @@ class Schedule:
         Only for `wsd`, and products and sums with it.
 
         Args:
-          step: where the decay starts, not before the warm-up ends; a whole number.
+          step: where the decay starts, not before the warm-up ends and, where a `decay_at` is set
+            already, not after it; a whole number.
 
         Raises:
           TypeError, ValueError: not such a number, or a schedule that holds no decay back.
@@ -144,7 +177,8 @@ class Schedule:
             raise ValueError(
                 f"{self!r} holds no decay back; wsd(peak, warmup_steps, decay_steps) does"
             )
-        return self.curve.decaying(step)
+        meaning = "where the decay starts"
+        return self.curve.decaying(forms.whole("decay_from", "step", step, meaning, least=0))
 
     def table(self, steps: Iterable[int] | None = None) -> str:
         """The values at the given steps, as lines of text.
@@ -209,6 +243,11 @@ class Schedule:
             return plot.draw([self], steps)
         plot.ending(Path(path))  # refused before anything is drawn
         return plot.save(plot.draw([self], steps), Path(path))
+
+
+def _negative(value: Any) -> Any:
+    negative = registry.lookup("product_of")(-1, value)  # refuses what is no number or schedule
+    return negative if callable(value) else -value
 
 
 schedule = factory("schedule", Schedule)

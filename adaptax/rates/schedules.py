@@ -42,7 +42,7 @@ def constant(value: float) -> Curve:
         >>> adaptax.constant(0.1)(5)
         Array(0.1, dtype=float32)
     """
-    return Curve(forms.of_steps(forms.level(forms.known(value))))
+    return Curve(forms.of_steps(forms.level(forms.known(value))), settled=0)
 
 
 @schedule
@@ -266,10 +266,11 @@ def cosine(peak: float, steps: int, end: float = 0.0) -> Curve:
 
     Args:
       steps: how many steps it takes; a whole number in [1, 2³¹).
-      end: the value from step `steps` on; a finite number. Default 0.0.
+      end: the value from step `steps` on; a finite number, at most the peak. Default 0.0.
 
     Raises:
-      TypeError, ValueError: steps that are not such a number, a value that is not finite.
+      TypeError, ValueError: steps that are not such a number, a value that is not finite, an end
+        above the peak.
 
     Source: Loshchilov and Hutter, arXiv:1608.03983, equation 5, one period.
 
@@ -286,6 +287,7 @@ def cosine(peak: float, steps: int, end: float = 0.0) -> Curve:
           10  0
     """
     checks.argument("cosine", "end", end, _END)
+    forms.ordered("cosine", "end", end, "peak", peak)
     steps = forms.whole("cosine", "steps", steps, "how many steps it takes")
     at = forms.of_steps(forms.half_period(forms.known(peak), forms.known(end), steps))
     return Curve(at, steps, lambda steps: cosine(peak, steps, end))
@@ -299,10 +301,11 @@ def rex(peak: float, steps: int, end: float = 0.0) -> Curve:
 
     Args:
       steps: how many steps it takes; a whole number in [1, 2³¹).
-      end: the value from step `steps` on; a finite number. Default 0.0.
+      end: the value from step `steps` on; a finite number, at most the peak. Default 0.0.
 
     Raises:
-      TypeError, ValueError: steps that are not such a number, a value that is not finite.
+      TypeError, ValueError: steps that are not such a number, a value that is not finite, an end
+        above the peak.
 
     Source: Chen, Wolfe and Kyrillidis, arXiv:2107.04197, section 3.
 
@@ -318,6 +321,7 @@ def rex(peak: float, steps: int, end: float = 0.0) -> Curve:
           10  0
     """
     checks.argument("rex", "end", end, _END)
+    forms.ordered("rex", "end", end, "peak", peak)
     steps = forms.whole("rex", "steps", steps, "how many steps it takes")
     first, last = forms.known(peak), forms.known(end)
 

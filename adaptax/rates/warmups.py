@@ -1,7 +1,8 @@
 """Schedules that rise first: the rise alone, and with what usually follows it.
 
 A rise is a line, half a period of a cosine or equal factors, by `shape` or `warmup_shape`. Without
-steps there is no rise: the peak comes at once. Three compositions::
+steps there is no rise: the peak comes at once. No `start` or `end` is above the peak. Three
+compositions::
 
     warmup_cosine(0.1, warmup_steps=100, steps=1000)        # rise, then anneal
     inverse_sqrt(0.1, warmup_steps=4000)                    # rise, then fall for ever
@@ -37,8 +38,8 @@ def warmup(peak: float, steps: int, start: float = 0.0, shape: str = "linear") -
         "linear".
 
     Raises:
-      TypeError, ValueError: steps that are not such a number, a value that is not finite, another
-        shape, an exponential rise from 0.
+      TypeError, ValueError: steps that are not such a number, a value that is not finite or
+        above the peak, another shape, an exponential rise from 0.
 
     Optax: `warmup_constant_schedule(init_value, peak_value, warmup_steps)`, which without steps
     stays at `init_value` for ever; PyTorch: `LinearLR`, whose ends are factors; Keras: the rise of
@@ -56,10 +57,11 @@ def warmup(peak: float, steps: int, start: float = 0.0, shape: str = "linear") -
     """
     steps = forms.whole("warmup", "steps", steps, "how many steps it takes", least=0)
     rise = _rise("warmup", "shape", shape, start, peak, steps)
-    return Curve(forms.of_steps(rise), edges=(steps,), span=2 * steps or None)
+    return Curve(forms.of_steps(rise), edges=(steps,), span=2 * steps or None, settled=steps)
 
 
 def _rise(where: str, name: str, shape: str, start: Any, peak: Any, steps: int) -> Any:
+    forms.ordered(where, "start", start, "peak", peak)
     return forms.named(
         where, name, shape, forms.RISES, forms.known(start), forms.known(peak), steps
     )
@@ -82,12 +84,12 @@ def warmup_cosine(
     Args:
       warmup_steps: the steps of the rise; a whole number in [0, steps].
       steps: all the steps, those of the rise included; a whole number in [1, 2³¹).
-      end: the value from step `steps` on; a finite number. Default 0.0.
+      end: the value from step `steps` on; a finite number, at most the peak. Default 0.0.
       warmup_shape: the rise's, as in `warmup`. Default "linear".
 
     Raises:
-      TypeError, ValueError: steps that are not such numbers, a value that is not finite, another
-        shape, an exponential rise from 0.
+      TypeError, ValueError: steps that are not such numbers, a value that is not finite or
+        above the peak, another shape, an exponential rise from 0.
 
     Source: Loshchilov and Hutter, arXiv:1608.03983; Goyal et al., arXiv:1706.02677.
 
@@ -108,6 +110,7 @@ def warmup_cosine(
     """
     where = "warmup_cosine"
     checks.argument(where, "end", end, _END)
+    forms.ordered(where, "end", end, "peak", peak)
     steps = forms.whole(where, "steps", steps, "all the steps, those of the rise included")
     rising = forms.whole(where, "warmup_steps", warmup_steps, _RISE, least=0)
     if rising > steps:
@@ -149,7 +152,7 @@ def power_decay(
 
     Raises:
       TypeError, ValueError: steps or an exponent that are not such numbers, a value that is not
-        finite, another shape, an exponential rise from 0.
+        finite or above the peak, another shape, an exponential rise from 0.
 
     Source: Shen et al., arXiv:2408.13359, whose power schedule is min(peak, a nᵇ) of the tokens n,
     b = −0.51, with a final decay. The power decay to 0 of arXiv:2602.06797 is `polynomial`.
@@ -186,8 +189,8 @@ def inverse_sqrt(
       warmup_shape: the rise's, as in `warmup`. Default "linear".
 
     Raises:
-      TypeError, ValueError: steps that are not such a number, a value that is not finite, another
-        shape, an exponential rise from 0.
+      TypeError, ValueError: steps that are not such a number, a value that is not finite or
+        above the peak, another shape, an exponential rise from 0.
 
     Source: Vaswani et al., arXiv:1706.03762, equation 3.
 
@@ -252,12 +255,12 @@ def wsd(
       decay_at: the step at which the fall starts, at least `warmup_steps`; None: not yet. Default
         None.
       shape: the fall's. Default "1-sqrt".
-      end: the value after the fall; a finite number. Default 0.0.
+      end: the value after the fall; a finite number, at most the peak. Default 0.0.
       warmup_shape: the rise's, as in `warmup`. Default "linear".
 
     Raises:
       TypeError, ValueError: steps that are not such numbers, a fall that starts within the rise, a
-        value that is not finite, another shape, an exponential one from or to 0.
+        value that is not finite or above the peak, another shape, an exponential one from or to 0.
 
     Source: Hu et al., arXiv:2404.06395, equation 1; Hägele et al., arXiv:2405.18392, section 3,
     for the shapes.
@@ -276,6 +279,7 @@ def wsd(
          100  0
     """
     checks.argument("wsd", "end", end, _END)
+    forms.ordered("wsd", "end", end, "peak", peak)
     rising = forms.whole("wsd", "warmup_steps", warmup_steps, _RISE, least=0)
     falling = forms.whole("wsd", "decay_steps", decay_steps, "the steps of the fall", least=0)
     meaning = "the step at which the fall starts, or None"
@@ -298,16 +302,20 @@ def wsd(
             return value
         return jnp.where(k < decay_at, value, fall(jnp.maximum(k - decay_at, 0), dtype))
 
-    def decaying(step: int) -> Schedule:
+    def falling_at(step: int) -> Schedule:
         return wsd(peak, warmup_steps, decay_steps, step, shape, start, end, warmup_shape)
+
+    def decaying(step: int) -> Schedule:
+        _not_later(step, decay_at)
+        return falling_at(step)
 
     def stretched(steps: int) -> Schedule:
         if steps < rising + falling:
             raise ValueError(
-                f"with_horizon(steps={steps}): the rise and the fall of {decaying(rising)!r} take "
-                f"{rising} and {falling} steps; steps must be at least their sum"
+                f"with_horizon(steps={steps}): the rise and the fall of {falling_at(rising)!r} "
+                f"take {rising} and {falling} steps; steps must be at least their sum"
             )
-        return decaying(steps - falling)
+        return falling_at(steps - falling)
 
     return Curve(
         forms.of_steps(at),
@@ -316,4 +324,15 @@ def wsd(
         decaying,
         edges=(rising,) if decay_at is None else (rising, decay_at, decay_at + falling),
         span=2 * rising + falling or None,
+        settled=rising if decay_at is None else None,
     )
+
+
+def _not_later(step: int, decay_at: int | None) -> None:
+    """Refuse a decay after one that is set already: the values before it would not be the same."""
+    if decay_at is not None and step > decay_at:
+        raise ValueError(
+            f"decay_from(step={step}): the decay starts at {decay_at} already, and a later one "
+            f"would change what comes before it; step must be at most {decay_at}, or branch "
+            "off the schedule without decay_at"
+        )

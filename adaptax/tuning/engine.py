@@ -9,6 +9,7 @@ leave the device a chunk at a time.
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import optax
 
 from adaptax.core import trees
+from adaptax.rates.rate import RateState
 from adaptax.tuning.meter import Meter
 from adaptax.tuning.objective import Objective
 from adaptax.tuning.supply import Supply
@@ -86,6 +88,7 @@ class Program:
     step: Callable[..., Any]
     chunk: Callable[..., Any]
     judge: Callable[..., Any]
+    rates: Callable[..., tuple[list, list]]
 
 
 def program(plan: Plan) -> Program:
@@ -135,7 +138,79 @@ def _program(plan: Plan) -> Program:
         step=jax.jit(step, donate_argnums=0),
         chunk=jax.jit(jax.vmap(several), donate_argnums=0),
         judge=jax.jit(plan.judge),
+        rates=jax.jit(functools.partial(_rates_used, plan)),
     )
+
+
+def _rates_used(plan: Plan, params: Any, rates: tuple, step: Any) -> tuple[list, list]:
+    """(rates of the first update, rates after `step` more), as far as adaptax keeps them.
+
+    The second list leaves out controllers, which change a rate for good reason. Nothing else of
+    an update is computed: the compiler drops what no rate depends on.
+    """
+    tx = plan.build(rates, scheduled=_keeps_rate(plan, params, rates))
+    state = tx.init(params)
+
+    def moved(node: Any) -> Any:
+        return node._replace(step=jnp.asarray(step, jnp.int32)) if _is_rate(node) else node
+
+    later = jax.tree.map(moved, state, is_leaf=_is_rate)
+    update = optax.with_extra_args_support(tx).update
+    _, after = update(jax.tree.map(jnp.zeros_like, params), later, params, value=jnp.zeros(()))
+    found = [node for node in jax.tree.leaves(after, is_leaf=_is_rate) if _is_rate(node)]
+    first = [node for node in jax.tree.leaves(state, is_leaf=_is_rate) if _is_rate(node)]
+    constant = [node.learning_rate for node in found if not jax.tree.leaves(node.controller)]
+    return [node.learning_rate for node in first], constant
+
+
+def _is_rate(node: Any) -> bool:
+    return isinstance(node, RateState)
+
+
+def check_constant(where: str, made: Program, params: Any, groups: int, last: int) -> None:
+    """Refuse an optimizer that does not use the rate it is given, as one with a schedule.
+
+    An optimizer without a rate of adaptax in its state is taken as it is.
+
+    Args:
+      where: named in the error.
+      made: the compiled functions.
+      params: what is trained.
+      groups: how many rates the program takes.
+      last: the last step that will be made; steps on the way to it are looked at.
+
+    Raises:
+      ValueError: a rate that changes from step to step, or no rate that is the one given.
+    """
+    params = _strong(params)
+    for rate, steps in ((0.5, [0]), (0.125, [0, *_powers(last)])):
+        start: list[float] = []
+        for step in steps:
+            found = jax.device_get(made.rates(params, (rate,) * groups, np.int32(step)))
+            first, later = (list(map(float, each)) for each in found)
+            start = start or later
+            changed = [(a, b) for a, b in zip(start, later, strict=True) if not _near(a, b)]
+            if not first or (not changed and any(_near(a, rate) for a in first)):
+                continue
+            at = (
+                f"{changed[0][0]:.4g} at step 0 and {changed[0][1]:.4g}"
+                if changed
+                else f"{first[0]:.4g}"
+            )
+            raise ValueError(
+                f"{where}(optimizer=...): given the rate {rate}, it uses {at} at step {step}; the "
+                "range test needs an optimizer with a constant rate; pass lambda rate: sgd(rate)"
+            )
+
+
+def _near(one: float, other: float) -> bool:
+    """Whether two rates are one, but for rounding in float32."""
+    return math.isclose(one, other, rel_tol=1e-4)
+
+
+def _powers(last: int) -> list[int]:
+    """1, 2, 4, … and `last`."""
+    return [2**k for k in range(max(0, last).bit_length()) if 2**k < last] + [last]
 
 
 def _call(optimizer: Factory, rate: Any, scheduled: bool) -> optax.GradientTransformation:
@@ -175,10 +250,28 @@ def _keeps_rate(plan: Plan, params: Any, rates: tuple) -> bool:
 
 def begin(made: Program, params: Any, model_state: Any, key: Any, rates: Sequence[float]) -> Carry:
     """A carry that shares no buffer with what the caller holds, so that it can be donated."""
-    trees.check_inexact(params)
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), params)
-    carry = made.start(params, model_state, key, tuple(map(float, rates)))
+    carry = made.start(_strong(params), model_state, key, tuple(map(float, rates)))
     return jax.tree.map(lambda leaf: leaf.copy(), carry)
+
+
+def _strong(params: Any) -> Any:
+    trees.check_inexact(params)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(leaf)), params)
+
+
+def check_key(where: str, key: Any) -> None:
+    """Refuse what is no random key of JAX, of the new kind or the old.
+
+    Raises:
+      TypeError: a number, for instance.
+    """
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    old = dtype == np.uint32 and shape is not None and len(shape) == 1
+    if not new and not old:
+        raise TypeError(
+            f"{where}(key={key!r:.80}): one random key is needed, such as jax.random.key(0)"
+        )
 
 
 def looped() -> bool:

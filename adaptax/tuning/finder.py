@@ -20,7 +20,7 @@ from adaptax.tuning.result import RateTest
 from adaptax.tuning.supply import Supply
 
 SHARE = 5  # one batch in five is held out
-EXPECTED = 18  # trainings that a search takes, for the progress bar
+EXPECTED = 28  # trainings that a search takes, for the progress bar
 
 
 def find_learning_rate(
@@ -34,7 +34,7 @@ def find_learning_rate(
     low: float = 1e-7,
     high: float = 10.0,
     steps: int = 100,
-    repeats: int = 3,
+    repeats: int = 5,
     horizon: int | None = None,
     eval_fn: Callable[..., Any] | None = None,
     labels: Any = None,
@@ -51,9 +51,9 @@ def find_learning_rate(
     `repeats` times over batches in different orders, and recommends a tenth of the rate at which
     the smoothed loss is lowest. That costs `repeats · steps` training steps and is right to within
     a factor of a few. How long the real training will be decides the rest: with `horizon` about
-    eighteen trainings of that many steps, the rate annealed by a cosine, look for the rate whose
-    loss on held-out batches is lowest (see `adaptax.tuning.trials`). Without the time for that,
-    take the range test's answer.
+    twenty-eight trainings of that many steps, the rate annealed by a cosine, look for the rate
+    whose loss on held-out batches is lowest (see `adaptax.tuning.trials`). Without the time for
+    that, take the range test's answer, or fewer `repeats`.
 
     Nothing that is passed in changes, whatever happens, but for an iterator of batches, which is
     read. The same call gives the same numbers. The rate is an argument of one compiled step, so a
@@ -71,6 +71,9 @@ def find_learning_rate(
         `horizon` no example may be in two batches: give one epoch.
       optimizer: a function from the rate to an optimizer, which takes it first or as
         `learning_rate`; arguments of its own by `functools.partial(adaptax.sgd, momentum=0.9)`.
+        It has to use that rate at every step: one that makes a schedule of it, such as
+        `lambda rate: adaptax.sgd(adaptax.one_cycle(rate, 100))`, would follow the steps of the
+        test, and is refused. A controller is all right if it starts at the rate.
       model_state: what the model keeps besides its parameters; None for none.
       key: for dropout and the like; None if the loss takes none.
       low: rate of the first step, in (0, high).
@@ -94,8 +97,8 @@ def find_learning_rate(
 
     Raises:
       TypeError, ValueError: an argument out of range, with its name and what is allowed; a loss
-        that is no scalar; parameters that are not floating arrays; batches that are empty or of
-        different shapes.
+        that is no scalar; parameters that are not floating arrays; batches that are empty, of
+        different shapes, or with NaN or infinity; an optimizer with a schedule.
 
     Source: Smith, Cyclical Learning Rates, arXiv 1506.01186, section 3.3; the exponential sweep is
       Gugger and Howard's (fastai).
@@ -114,6 +117,8 @@ def find_learning_rate(
     setting = _Setting(low, high, steps, repeats, horizon, seed)
     objective = Objective(loss_fn, stateful=model_state is not None, keyed=key is not None)
     trees.check_inexact(params)
+    if key is not None:
+        engine.check_key("find_learning_rate", key)
     held = supply.read(batches, max(steps, horizon or 0))
     setting.check_shares(held)
     run = _Run(setting, held, params, model_state, key)
@@ -196,6 +201,8 @@ class _Run:
                 "functools.partial(adaptax.adamw, weight_decay=0.01)"
             )
         made = engine.program(plan)
+        last = max(self.setting.steps, self.setting.horizon or 0) - 1
+        engine.check_constant("find_learning_rate", made, self.params, 1 + len(others), last)
         losses = self._sweep(made, others, meter)
         found = judged(self.setting.rates(), losses)
         spent = int(np.isfinite(losses).sum())

@@ -22,11 +22,13 @@ class Stream:
       source: an iterable, or a function from the seed to one. At its end it begins again.
       first: the batch that all others are like.
       where: named in errors.
+      checked: of a list, the numbers of the batches that are known to be finite.
     """
 
     source: Any
     first: Any
     where: str
+    checked: set[int] = dataclasses.field(default_factory=set)
 
     @property
     def by_seed(self) -> bool:
@@ -39,14 +41,13 @@ class Stream:
 
     def whole(self, seed: int) -> Iterator[Any]:
         """Every batch once, the short ones too."""
-        return map(_arrays, supply.told(_iterable(self.where, self.source, seed), self.where))
+        return (batch for _, batch in self._once(seed))
 
     def _endless(self, seed: int) -> Iterator[Any]:
         while True:
             some, short = False, 0
-            for batch in supply.told(_iterable(self.where, self.source, seed), self.where):
-                batch = _arrays(batch)
-                if _same(self.first, batch) or self._fits(batch):
+            for number, batch in self._once(seed):
+                if _same(self.first, batch) or supply.fits(self.where, self.first, batch, number):
                     some, short = True, 0
                     yield batch
                     continue
@@ -61,9 +62,16 @@ class Stream:
                     f"{self.where}: the batches of seed {seed} are empty; at least one is needed"
                 )
 
-    def _fits(self, batch: Any) -> bool:
-        """False for a batch that is only shorter; anything else is refused."""
-        return len(supply.read([self.first, batch], 2, self.where).batches) == 2
+    def _once(self, seed: int) -> Iterator[tuple[int, Any]]:
+        """Every batch with its number, checked to be finite."""
+        keeps = isinstance(self.source, list | tuple)
+        found = supply.told(_iterable(self.where, self.source, seed), self.where)
+        for number, batch in enumerate(map(supply.arrays, found)):
+            if number not in self.checked:
+                supply.check_finite(self.where, batch, number)
+            if keeps:
+                self.checked.add(number)
+            yield number, batch
 
 
 def open_stream(where: str, batches: Any, seed: int, most: int | None) -> Stream:
@@ -100,10 +108,6 @@ def _iterable(where: str, source: Any, seed: int) -> Iterable[Any]:
     if isinstance(made, dict) or not isinstance(made, Iterable):
         supply.read(made, 1, where)  # refuses it, in the words of the finder
     return made
-
-
-def _arrays(batch: Any) -> Any:
-    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), batch)
 
 
 def _same(first: Any, other: Any) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adaptax.core import trees
@@ -50,7 +51,7 @@ def read(batches: Iterable[Any], most: int, where: str = "find_learning_rate") -
 
     Raises:
       TypeError: no iterable of batches.
-      ValueError: no batch, an empty one, or batches of different shapes.
+      ValueError: no batch, an empty one, batches of different shapes, or NaN or infinity in one.
     """
     if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
         raise TypeError(
@@ -58,15 +59,11 @@ def read(batches: Iterable[Any], most: int, where: str = "find_learning_rate") -
             "one batch alone is given as [batch]"
         )
     found = batches if isinstance(batches, list | tuple) else itertools.islice(batches, most)
-    held = [jax.tree.map(_array, batch) for batch in told(found, where)]
+    held = [arrays(batch) for batch in told(found, where)]
     if not held:
         raise ValueError(f"{where}(batches=...): it is empty; at least one batch is needed")
     _check_not_empty(where, held[0])
-    kept = [held[0]]
-    for number, batch in enumerate(held[1:], start=1):
-        if not _is_short(held[0], batch):
-            _check_shape(where, held[0], batch, number)
-            kept.append(batch)
+    kept = [batch for number, batch in enumerate(held) if fits(where, held[0], batch, number)]
     return Supply(tuple(kept), len(held) - len(kept))
 
 
@@ -84,8 +81,41 @@ def told(batches: Iterable[Any], where: str) -> Iterator[Any]:
         yield batch
 
 
-def _array(leaf: Any) -> Any:
-    return leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+def arrays(batch: Any) -> Any:
+    """A batch whose leaves are arrays, those that are already as given."""
+    return jax.tree.map(lambda x: x if isinstance(x, jax.Array) else np.asarray(x), batch)
+
+
+def fits(where: str, first: Any, batch: Any, number: int) -> bool:
+    """Whether the batch is like the first; False for one that only holds fewer examples.
+
+    Raises:
+      ValueError: it has another structure, shape or dtype, or NaN or infinity.
+    """
+    check_finite(where, batch, number)
+    if _is_short(first, batch):
+        return False
+    _check_shape(where, first, batch, number)
+    return True
+
+
+def check_finite(where: str, batch: Any, number: int) -> None:
+    """Refuse NaN and infinity, which training would show as a loss that is nowhere finite.
+
+    Raises:
+      ValueError: a floating array of the batch holds one.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            continue
+        finite = jnp.isfinite(leaf) if isinstance(leaf, jax.Array) else np.isfinite(leaf)
+        if not finite.all():
+            wrong = leaf.size - int(finite.sum())
+            raise ValueError(
+                f"{where}(batches=...): batch {number} at {trees.path_name(path)} has NaN or "
+                f"infinity in {wrong:,} of its {leaf.size:,} numbers; leave these examples out or "
+                "fill them in"
+            )
 
 
 def _check_not_empty(where: str, batch: Any) -> None:
@@ -116,9 +146,13 @@ def _check_shape(where: str, first: Any, other: Any, number: int) -> None:
     try:
         trees.check_alike(first, other, f"arrays of batch {number}", "first batch")
     except ValueError as error:
+        hint = "one batch alone is given as [batch]"
+        if _is_short(other, first):
+            hint = (
+                f"the first holds fewer examples than batch {number}: put it last, or leave it out"
+            )
         raise ValueError(
-            f"{where}(batches=...): all batches must have one shape (one batch alone is given as "
-            f"[batch]): {error}"
+            f"{where}(batches=...): all batches must have one shape ({hint}): {error}"
         ) from None
     pairs = zip(jax.tree_util.tree_leaves_with_path(first), jax.tree.leaves(other), strict=True)
     for (path, a), b in pairs:

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adaptax.core import checks
+from adaptax.core import checks, trees
 from adaptax.core.transformation import Transformation
 from adaptax.optimizers.family import adamw
-from adaptax.rates.access import set_learning_rate
+from adaptax.rates.access import learning_rates, set_learning_rate
 from adaptax.tuning import engine, halving, population, stream
 from adaptax.tuning.halving import Rung
 from adaptax.tuning.layout import Choice, available, choose
@@ -245,10 +246,10 @@ def _setup(
     held = None
     if validation is not None:
         held = stream.open_stream("sweep: validation", validation, first, None)
-    plan = engine.Plan(objective, _factory(optimizer), eval_fn=eval_fn)
-    program = engine.program(plan)
     start = functools.partial(_start, params, model_state, key)
     given = start(first)
+    plan = engine.Plan(objective, _factory(optimizer, given[0]), eval_fn=eval_fn)
+    program = engine.program(plan)
     carry = jax.eval_shape(program.start, *given, (rates[0],))
     text = str(jax.make_jaxpr(objective.loss)(carry[0], carry[1], train.first, given[2]))
     convolves, backend = "conv_general_dilated" in text, jax.default_backend()
@@ -277,7 +278,9 @@ def _start(params: Any, model_state: Any, key: Any, seed: int) -> tuple[Any, Any
     made = [given(seed) if _by_seed(given) else given for given in (params, model_state)]
     if key is None:
         return made[0], made[1], None
-    return made[0], made[1], key(seed) if callable(key) else jax.random.fold_in(key, seed)
+    own: Any = key(seed) if callable(key) else key
+    engine.check_key("sweep", own)
+    return made[0], made[1], own if callable(key) else jax.random.fold_in(key, seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,9 +296,9 @@ class _Reset:
         return Transformation(init, self.optimizer.update)
 
 
-def _factory(optimizer: Any) -> Callable[..., Any]:
+def _factory(optimizer: Any, params: Any) -> Callable[..., Any]:
     if isinstance(optimizer, optax.GradientTransformation):
-        set_learning_rate(optimizer.init(np.zeros((), np.float32)), 1.0)  # refused here, if at all
+        _check_rate(optimizer, params)
         return _Reset(
             Transformation(*optimizer) if not isinstance(optimizer, Transformation) else optimizer
         )
@@ -305,6 +308,27 @@ def _factory(optimizer: Any) -> Callable[..., Any]:
             "such as adaptax.adamw, or an optimizer of adaptax"
         )
     return optimizer
+
+
+def _check_rate(optimizer: optax.GradientTransformation, params: Any) -> None:
+    """Refuse an optimizer that has no single rate that can be set at the start."""
+    trees.check_inexact(params)
+    state = optimizer.init(jax.tree.map(jnp.asarray, params))
+    labels, name = list(learning_rates(state)), _name(optimizer)
+    if len(labels) > 1:
+        raise ValueError(
+            f"sweep(optimizer={name}(...)): it has {len(labels)} rates, of "
+            f"{', '.join(map(repr, labels))}; give a function of the rate, which says what becomes "
+            f"of it: lambda rate: {name}(...)"
+        )
+    try:
+        set_learning_rate(state, 1.0)
+    except ValueError as error:
+        raise ValueError(
+            f"sweep(optimizer={name}(...)): its schedule is at 0 to begin with, which no factor "
+            "can bring to a rate; give a function of the rate, such as "
+            "lambda rate: adamw(warmup_cosine(rate, ...))"
+        ) from error
 
 
 def _name(optimizer: Any) -> str:

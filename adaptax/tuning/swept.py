@@ -76,14 +76,15 @@ def best(rates: Sequence[float], losses: Sequence[float | None]) -> float | None
     The neighbours keep the choice away from rates beside which training breaks down, and from a
     loss that is low by luck. A rate stands in itself for a neighbour that it lacks: at an end of
     the grid, or where the neighbour's loss is None because it was stopped early. Of rates within
-    one per cent of the lowest the smallest is taken.
+    one per cent of the lowest the smallest is taken. Where training broke down beside every rate,
+    neighbours do not count.
 
     Args:
       rates: in increasing order.
       losses: of each; infinite or NaN where training diverged.
 
     Returns:
-      None if no rate and its neighbours have finite losses.
+      None if no rate has a finite loss.
 
     Example::
 
@@ -91,6 +92,14 @@ def best(rates: Sequence[float], losses: Sequence[float | None]) -> float | None
         >>> best([0.1, 0.2, 0.4, 0.8], [3.0, 2.0, 1.0, float("inf")])
         0.2
     """
+    steady = _steady(rates, losses)
+    return (
+        _lowest(rates, [math.inf if x is None else x for x in losses]) if steady is None else steady
+    )
+
+
+def _steady(rates: Sequence[float], losses: Sequence[float | None]) -> float | None:
+    """The best rate with neighbours whose losses are finite."""
 
     def around(i: int) -> float:
         own = losses[i]
@@ -100,12 +109,16 @@ def best(rates: Sequence[float], losses: Sequence[float | None]) -> float | None
         mean = _of(np.mean, [own if each is None else each for each in beside])
         return mean if math.isfinite(mean) else math.inf
 
-    means = [around(i) for i in range(len(rates))]
-    lowest = min(means, default=math.inf)
+    return _lowest(rates, [around(i) for i in range(len(rates))])
+
+
+def _lowest(rates: Sequence[float], losses: Sequence[float]) -> float | None:
+    """The smallest rate within one per cent of the lowest loss; None if none is finite."""
+    lowest = min(filter(math.isfinite, losses), default=math.inf)
     if math.isinf(lowest):
         return None
     enough = lowest + NEAR * abs(lowest)
-    return min(rate for rate, mean in zip(rates, means, strict=True) if mean <= enough)
+    return min(rate for rate, loss in zip(rates, losses, strict=True) if loss <= enough)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +177,9 @@ class Sweep:
 
     @property
     def best(self) -> float | None:
-        """The best rate, its neighbours taken into account; None if every one diverged."""
+        """The best rate, its neighbours taken into account where their losses are finite.
+
+        None if every one diverged."""
         return best(self.rates, [row.loss for row in self.rows])
 
     @property
@@ -228,6 +243,8 @@ class Sweep:
         if chosen is None:
             judged = any(trial.loss is not None for trial in self.trials)
             return "no best rate: " + ("try smaller ones" if judged else "none was judged")
+        if _steady(self.rates, [row.loss for row in self.rows]) is None:
+            return f"best rate {chosen:.4g}, but training broke down beside it: use a finer grid"
         line = f"best rate {chosen:.4g}, its neighbours taken into account"
         if len(self.rates) > 1 and chosen in (self.rates[0], self.rates[-1]):
             side = "smaller" if chosen == self.rates[0] else "larger"

@@ -56,8 +56,8 @@ VALUES = {
     "rex(peak=0.1, steps=7, end=0.0)": rex(0.1, 7),
     "power_decay(peak=0.1, warmup_steps=3, exponent=2, start=0.0, "
     "warmup_shape='linear')": power_decay(0.1, 3, 2),
-    "inverse_sqrt(peak=0.1, warmup_steps=3, start=0.5, warmup_shape='cosine')": inverse_sqrt(
-        0.1, 3, 0.5, "cosine"
+    "inverse_sqrt(peak=0.1, warmup_steps=3, start=0.05, warmup_shape='cosine')": inverse_sqrt(
+        0.1, 3, 0.05, "cosine"
     ),
     "wsd(peak=0.1, warmup_steps=3, decay_steps=2, decay_at=None, shape='1-sqrt', start=0.0, "
     "end=0.0, warmup_shape='linear')": wsd(0.1, 3, 2),
@@ -243,3 +243,25 @@ def test_the_examples_run(name):
     with jax.numpy_dtype_promotion("standard"):
         result = doctest.testmod(module)
     assert result.attempted and not result.failed
+
+
+def test_boundaries_in_an_array_are_those_in_a_list():
+    ends = np.cumsum([3, 4])
+    parts = [constant(0.3), constant(0.2), constant(0.1)]
+    for made, listed in (
+        (piecewise([0.3, 0.2, 0.1], ends), piecewise([0.3, 0.2, 0.1], [3, 7])),
+        (piecewise(np.array([0.3, 0.2, 0.1]), ends), piecewise([0.3, 0.2, 0.1], [3, 7])),
+        (join(parts, ends.astype(np.uint8)), join(parts, [3, 7])),
+    ):
+        assert made == listed and hash(made) == hash(listed) and repr(made) == repr(listed)
+        assert from_config(to_config(made)) == listed
+        np.testing.assert_array_equal(made(np.arange(9)), listed(np.arange(9)))
+    for wrong, error in (
+        (np.array([[3, 7]]), TypeError),
+        (np.array(3), TypeError),
+        (np.array([3, 7.5]), TypeError),
+        (np.array([False, True]), TypeError),
+        (np.array([7, 3]), ValueError),
+    ):
+        with pytest.raises(error, match=r"piecewise\(boundaries="):
+            piecewise([0.3, 0.2, 0.1], wrong)

@@ -90,6 +90,45 @@ REFUSED = {
         lambda: find(lambda p, b: loss(p["x"], b), {"x": P}, GOOD, labels={"y": "a"}), ValueError,
         "no prefix of the parameters",
     ),
+    "one cycle": (
+        lambda: find(loss, P, GOOD, lambda r: adaptax.sgd(adaptax.one_cycle(r, 100))), ValueError,
+        "an optimizer with a constant rate; pass lambda rate: sgd(rate)",
+    ),
+    "late": (
+        lambda: find(loss, P, GOOD, lambda r: adaptax.adamw(adaptax.cosine(r, 100)), steps=20),
+        ValueError, "given the rate 0.125, it uses 0.125 at step 0 and",
+    ),
+    "in a controller": (
+        lambda: find(
+            loss, P, GOOD, lambda r: adaptax.sgd(adaptax.plateau(adaptax.warmup_cosine(r, 5, 50)))
+        ), ValueError, "constant rate",
+    ),
+    "fixed": (lambda: find(loss, P, GOOD, lambda r: adaptax.sgd(0.5)), ValueError, "uses 0.5 at"),
+    "one of two": (
+        lambda: find(
+            lambda p, b: loss(p["a"] + p["b"], b), {"a": P, "b": P}, GOOD,
+            lambda r: adaptax.by_path(
+                {"a": adaptax.sgd(r), "b": adaptax.sgd(adaptax.linear(r, 0.0, steps=50))}
+            ),
+        ), ValueError, "constant rate",
+    ),
+    "dead data": (
+        lambda: find(loss, P, [ONE, np.float32([1, np.nan, 3, np.inf])]), ValueError,
+        "batch 1 at (the tree itself) has NaN or infinity in 2 of its 4 numbers",
+    ),
+    "dead targets": (
+        lambda: find(loss, P, [(ONE, {"y": jnp.full(4, jnp.nan, jnp.bfloat16)})]), ValueError,
+        "batch 0 at [1]['y'] has NaN or infinity in 4",
+    ),
+    "key": (lambda: find(loss, P, GOOD, key=0), TypeError, "key=0): one random key"),
+    "keys": (
+        lambda: find(loss, P, GOOD, key=jax.random.split(jax.random.key(0))), TypeError,
+        "such as jax.random.key(0)",
+    ),
+    "short first": (
+        lambda: find(loss, P, [ONE[:3], ONE]), ValueError,
+        "the first holds fewer examples than batch 1: put it last",
+    ),
 }  # fmt: skip
 
 
@@ -107,6 +146,25 @@ def test_a_short_batch_is_left_out_and_an_iterator_is_read_no_further_than_neede
     endless = (ONE * k for k in itertools.count())
     find(loss, P, endless, steps=20)
     assert next(endless)[0] == 20
+
+
+@pytest.mark.parametrize("kind", ["constant", "multiplied", "controller", "several", "late"])
+def test_what_starts_at_the_rate_and_keeps_it_is_taken(kind):
+    params, batches = {"layer_0": P, "layer_1": P}, LIKE
+    optimizer = {
+        "constant": lambda r: adaptax.sgd(adaptax.constant(r)),
+        "multiplied": lambda r: adaptax.layerwise_decay(
+            adaptax.sgd(r), 0.5, ["layer_0", "layer_1"]
+        ),
+        "controller": lambda r: adaptax.sgd(adaptax.plateau(r)),
+        "several": lambda r: adaptax.by_path(
+            {"layer_0": adaptax.sgd(r / 10), "layer_1": adaptax.sgd(r)}
+        ),
+        "late": lambda r: adaptax.sgd(adaptax.linear(r, r / 2, steps=10**6)),
+    }[kind]
+    found = find(lambda p, b: 9 * loss(p["layer_0"] + p["layer_1"], b), params, batches, optimizer,
+                 low=1e-4, steps=30, repeats=1)  # fmt: skip
+    assert found.verdict == "found"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +279,7 @@ def test_it_prints_goes_into_json_and_is_drawn(tmp_path):
     assert printed.startswith("recommended learning rate: ") and "minimum/10" in printed
     assert "│" in printed and "recommended" in printed.splitlines()[-1]
     content = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert content["recommended"] == found.recommended and len(content["losses"]) == 3
+    assert content["recommended"] == found.recommended and len(content["losses"]) == 5
     assert content["trials"][0]["rate"] == found.trials[0].rate
     pytest.importorskip("matplotlib")
     for name in ("curve.png", "curve.svg"):
@@ -244,7 +302,7 @@ def test_a_line_is_shown_after_two_seconds_only(monkeypatch):
     monkeypatch.setattr(meter, "PATIENCE", 0.0)
     adaptax.find_learning_rate(loss, P, GOOD, steps=20)
     shown = stream.getvalue()
-    assert "finding the learning rate: range test, step 20 of 60" in shown
+    assert "finding the learning rate: range test, step 20 of 100" in shown
     assert shown.count("\n") == 1  # one every ten seconds
     stream.truncate(0)
     find(loss, P, GOOD, steps=20)

@@ -358,6 +358,27 @@ def test_what_an_optimizer_may_be(optimizer, name):
         np.testing.assert_allclose(trial.curve, other.curve, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["layers", "paths", "mask", "unfreezing"])
+def test_an_optimizer_that_looks_at_the_tree_is_taken(kind):
+    params = {"layer_0": ZERO["b"], "layer_1": ZERO["w"]}
+    optimizer = {
+        "layers": adaptax.layerwise_decay(adaptax.adamw(0.1), 0.5, ["layer_0", "layer_1"]),
+        "paths": adaptax.by_path({"layer_1": adaptax.adamw(0.1), "layer_0": optax.set_to_zero()}),
+        "mask": adaptax.adamw(0.1, mask={"layer_0": False, "layer_1": True}),
+        "unfreezing": adaptax.gradual_unfreezing(adaptax.adamw(0.1), {"**": 2}),
+    }[kind]
+    found = sweep(
+        lambda p, batch: line({"b": p["layer_0"], "w": p["layer_1"]}, batch), params, BATCHES,
+        optimizer, rates=[1e-4, 0.1], steps=12,
+    )  # fmt: skip
+    assert found.best == 0.1
+
+
+def test_a_rate_between_those_that_diverge_is_still_the_best():
+    found = sweep(line, ZERO, BATCHES, adaptax.sgd, rates=[0.1, 1e30], steps=12)
+    assert found.best == 0.1 and "broke down beside it: use a finer grid" in found.table()
+
+
 def test_a_schedule_is_rescaled_to_each_rate():
     value = scheduled(7.0)
     one = sweep(line, ZERO, BATCHES, scheduled, rates=RATES, steps=12)
@@ -422,6 +443,7 @@ def test_long_sweeps_show_where_they_are(monkeypatch):
 
 
 ONE = BATCHES[:1]
+DEAD = (INPUTS[1], np.full_like(TARGETS[1], np.nan))
 
 
 @pytest.mark.parametrize(
@@ -459,6 +481,19 @@ ONE = BATCHES[:1]
         ({"loss_fn": 3}, TypeError, "loss_fn=3 cannot be called"),
         ({"loss_fn": lambda params, batch: batch[1]}, ValueError, "a scalar is needed"),
         ({"params": {"w": jnp.zeros(3, int), "b": 0.0}}, TypeError, "w"),
+        ({"optimizer": adaptax.adamw(adaptax.warmup_cosine(0.1, 5, 20))}, ValueError,
+         r"lambda rate: adamw\(warmup_cosine\(rate, ...\)\)"),
+        ({"optimizer": adaptax.by_path({"w": adaptax.sgd(0.1), "b": adaptax.sgd(0.2)})},
+         ValueError, "it has 2 rates, of 'b', 'w'; give a function of the rate"),
+        ({"key": 0}, TypeError, r"sweep\(key=0\): one random key.*jax.random.key\(0\)"),
+        ({"key": lambda seed: seed}, TypeError, r"key=0\): one random key"),
+        ({"batches": [BATCHES[0], DEAD]}, ValueError,
+         r"batch 1 at \[1\] has NaN or infinity in 8 of its 8"),
+        ({"batches": lambda seed: iter([BATCHES[0], DEAD])}, ValueError, r"batch 1 at \[1\]"),
+        ({"validation": [BATCHES[0], DEAD]}, ValueError, r"validation.*batch 1 at \[1\]"),
+        ({"batches": [BATCHES[0], BATCHES[1], (INPUTS[0].T, TARGETS[0])]}, ValueError, "batch 2"),
+        ({"batches": [tuple(x[:3] for x in BATCHES[0]), BATCHES[1]]}, ValueError,
+         "the first holds fewer examples than batch 1: put it last"),
     ],
 )  # fmt: skip
 def test_what_is_refused(changed, kind, message):

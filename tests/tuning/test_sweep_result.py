@@ -21,6 +21,8 @@ from adaptax.tuning.swept import Trial, best
         ([9.0, 1.004, 1.0, 1.0, 1.0], 3.0),  # 4.0 is lower, by a thousandth
         ([-9.0, -9.01, -9.02, -8.0], 1.0),  # within one per cent of the lowest
         ([math.inf, math.nan], None),
+        ([2.0, math.inf], 1.0),  # nothing but a cliff beside it
+        ([9.0, math.inf, 1.0, math.nan], 3.0),
         ([None, 2.0, 1.0, None], 3.0),  # those that were stopped early say nothing
         ([None, math.inf, 1.0, 1.5, None], 4.0),
         ([5.0], 1.0),
