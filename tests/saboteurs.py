@@ -1,0 +1,398 @@
+"""Deliberate faults, one a row, each with the tests that must notice it.
+
+    python -m tests.saboteurs --output docs/saboteurs.md     run all, write what noticed each
+    python -m tests.saboteurs -k yogi                        run some
+
+`tests/sabotage.py` puts them into the library; `tests/test_saboteurs.py` runs them all.
+"""
+
+import sys
+
+from tests import sabotage
+from tests.sabotage import Saboteur
+
+ALGEBRA, LOW, CLIP = "test_algebra.py::", "test_low_precision.py::test_", "test_clip.py::test_"
+ACCESS, VALUES = "test_access.py::test_", "test_values.py::test_"
+ACCUMULATE = "wrappers/test_accumulate.py::test_"
+AVERAGE = "wrappers/test_average.py::test_it_equals_the_reference"
+BAD_STEP = "wrappers/test_guard.py::test_a_bad_step_changes_no_bit_and_the_others_are_as_without"
+GUARD, FROZEN = "wrappers/test_guard.py::test_", "wrappers/test_frozen.py::test_"
+METRIC = "rates/test_metric_controllers.py::test_"
+GRADIENT = "rates/test_gradient_controllers.py::test_"
+FORM = "rates/test_schedules.py::test_closed_form"
+SCHEDULED = "test_references_agree.py::test_every_number_may_be_a_schedule"
+
+
+def of(call: str) -> str:
+    """The law that a row of the table of cases equals its reference."""
+    return f"test_references_agree.py::test_float32_over_300_steps[{call}]"
+
+
+MOMENTS = [
+    Saboteur("moments: decays swapped", "optimizers.adamax",
+             "Ema(b1)), mu_dtype), Infinity(stored(Peak(b2)",
+             "Ema(b2)), mu_dtype), Infinity(stored(Peak(b1)", of("adamax()")),
+    Saboteur("moments: the first with the second's decay", "optimizers.family",
+             "scale = Belief(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)\n"
+             "    return descend(Rule(_moment(b1,",
+             "scale = Belief(stored(Debiased(Ema(b2)), nu_dtype), eps, eps_root)\n"
+             "    return descend(Rule(_moment(b2,", of("adabelief()")),
+    Saboteur("average: β and 1 − β exchanged", "core.accumulators",
+             "numerics.times(lax.sub(x, mean), step.complement(self.decay))",
+             "numerics.times(lax.sub(x, mean), step.number(self.decay))",
+             ALGEBRA + "test_absorbing_ones_leaves_the_mass[Ema(decay=0.9, start=0.0)]"),
+    Saboteur("momentum: dampened", "core.accumulators",
+             "numerics.times(total, step.number(self.decay)) + x",
+             "numerics.times(total, step.number(self.decay))"
+             " + numerics.times(x, step.complement(self.decay))", of("sgd(momentum=0.9)")),
+    Saboteur("nesterov: nothing absorbed once more", "core.readings",
+             "numerics.times(self.inner.read(kept, x, step), keep) + numerics.times(x, take)",
+             "self.inner.read(kept, x, step)",
+             ALGEBRA + "test_nesterov_absorbs_once_more"),
+    Saboteur("nesterov: the mass of now, not one ahead", "core.readings",
+             "return keep / (keep * now + take), take / now", "return keep / now, take / now",
+             of("nadam()")),
+    Saboteur("nadam: the momentum schedule one step behind", "core.readings",
+             "keep = self._factor(step, 1) / self._mass(step, 1)",
+             "keep = self._factor(step, 0) / self._mass(step, 0)",
+             of("nadam(momentum_decay=0.004)")),
+    Saboteur("adagrad: forgets its sum", "core.accumulators",
+             "return (kept[0] + x,)", "return (x,)", of("adagrad()")),
+    Saboteur("yogi: sign turned", "core.accumulators",
+             "jnp.sign(mean - x) * x", "jnp.sign(x - mean) * x", of("yogi()")),
+    Saboteur("adamax: the peak does not decay", "core.accumulators",
+             "jnp.maximum(top - numerics.times(top, step.complement(self.decay)), x)",
+             "jnp.maximum(top, x)", of("adamax(b2=0.9,eps=0.001)")),
+    Saboteur("adamax: the peak of the signed gradient", "core.preconditioners",
+             "plus(jnp.abs(g), step.number(self.eps))", "plus(g, step.number(self.eps))",
+             of("adamax()")),
+    Saboteur("amsgrad: the maximum of the raw moment", "core.readings",
+             "if not isinstance(correction, float):", "if correction is None:", of("amsgrad()")),
+    Saboteur("amsgrad: forgets its maximum", "core.readings",
+             "return (*inside, jnp.maximum(largest, reading))", "return (*inside, reading)",
+             of("amsgrad()")),
+    Saboteur("adadelta: its two averages exchanged", "optimizers.adadelta",
+             "jnp.sqrt(numerics.plus(steps, own)),\n"
+             "            jnp.sqrt(numerics.plus(squares, own)),",
+             "jnp.sqrt(numerics.plus(squares, own)),\n"
+             "            jnp.sqrt(numerics.plus(steps, own)),", of("adadelta()")),
+    Saboteur("adadelta: absorbs the gradient for the step", "optimizers.adadelta",
+             "numerics.absolute_square(direction)", "numerics.absolute_square(wide)",
+             of("adadelta()")),
+    Saboteur("adabelief: the square of the gradient itself", "core.preconditioners",
+             "numerics.absolute_square(g - mu[0])", "numerics.absolute_square(g)",
+             of("adabelief()")),
+    Saboteur("adabelief: no floor", "core.preconditioners",
+             "surprise = plus(numerics.absolute_square(g - mu[0]), share)",
+             "surprise = numerics.absolute_square(g - mu[0])",
+             of("adabelief(eps=1e-08,eps_root=1e-08,nesterov=True)")),
+    Saboteur("centred: the new surprise is not weighed with the old mean", "core.preconditioners",
+             "variance = times(variance + times(surprise, taken), left)",
+             "variance = times(variance, left) + times(surprise, taken)",
+             of("rmsprop(centered=True)")),
+    Saboteur("centred: not centred", "core.preconditioners",
+             "surprise = numerics.absolute_square(g - mean)",
+             "surprise = numerics.absolute_square(g)", of("rmsprop(centered=True)")),
+    Saboteur("radam: another threshold", "core.preconditioners",
+             "use = rho > step.number(self.threshold)",
+             "use = rho > step.number(self.threshold) - 1.0", of("radam()")),
+    Saboteur("radam: its length one off", "core.preconditioners",
+             "series = offset + count - count * small",
+             "series = offset + count + 1.0 - count * small",
+             ALGEBRA + "test_rectification_starts_at_the_right_step"),
+    Saboteur("radam: r² for r", "core.preconditioners",
+             "return use, jnp.sqrt(jnp.maximum(squared, 0.0))",
+             "return use, jnp.maximum(squared, 0.0)", of("radam()")),
+]  # fmt: skip
+
+CORRECTIONS = [
+    Saboteur("ε under the root", "core.preconditioners",
+             "divisor = plus(lax.sqrt(plus(mean, under)), term)",
+             "divisor = lax.sqrt(plus(plus(mean, under), term))",
+             of("adam(b1=0.8,eps=0.0001,eps_root=1e-06)")),
+    Saboteur("ε not in units of the corrected root", "core.preconditioners",
+             "_product(eps, _root(own)), ", "eps, ",
+             of("adam(b1=0.8,eps=0.0001,eps_root=1e-06)")),
+    Saboteur("ε of the root not corrected", "core.preconditioners",
+             "_product(inside, own)),", "inside),", of("adam(b1=0.8,eps=0.0001,eps_root=1e-06)")),
+    Saboteur("no bias correction", "core.readings",
+             "inner: Accumulator\n\n    def correction(self, step: Step) -> Any:\n"
+             "        return self.inner.mass(step)",
+             "inner: Accumulator\n\n    def correction(self, step: Step) -> Any:\n"
+             "        return 1.0",
+             ALGEBRA + "test_the_debiased_reading_of_a_constant_stream_is_that_constant"
+             "[Ema(decay=0.9, start=0.0)]"),
+    Saboteur("bias correction without its root", "core.preconditioners",
+             "lambda: (_root(own) / correction,", "lambda: (own / correction,", of("adam()")),
+    Saboteur("t one too large", "core.step",
+             "numerics.increment(index).astype(self.dtype)",
+             "numerics.increment(numerics.increment(index)).astype(self.dtype)",
+             "laws/test_updates.py::test_the_first_step_is_its_closed_form[adam()]"),
+    Saboteur("t one too small", "core.step",
+             "numerics.increment(index).astype(self.dtype)",
+             "jnp.maximum(index, 1).astype(self.dtype)", of("adam()")),
+    Saboteur("mass as 1 − βᵗ in float32", "core.step",
+             "return -jnp.expm1(self.count * log(self.number(decay)))",
+             "return 1.0 - jnp.asarray(self.number(decay), self.dtype) ** self.count",
+             "test_references_agree.py::test_adam_over_20_000_steps[0.999999]"),
+    Saboteur("mass of a scheduled decay as of a constant one", "core.step",
+             "self.carrying.append(before + self.complement(decay) * (1.0 - before))",
+             "self.carrying.append(-jnp.expm1(self.count * log(self.number(decay))))",
+             SCHEDULED + "[adam()-b2]"),
+    Saboteur("two scalars of one name are one", "core.step",
+             "key = (id(owner), name)", "key = name",
+             of("adam()")),
+    Saboteur("schedules asked for the next step", "core.step",
+             "self._scalar(hyper(self.index))", "self._scalar(hyper(self.index + 1))",
+             "test_references_agree.py::test_a_schedule_is_first_asked_for_step_zero"),
+]  # fmt: skip
+
+NUMBERS = [
+    Saboteur("accumulators in the parameters' 16 bits", "core.rule",
+             "dtype = numerics.wide(like.dtype)", "dtype = like.dtype",
+             LOW + "second_moment_decays"),
+    Saboteur("computed in the gradients' 16 bits", "core.numerics",
+             "return dtype if dtype.itemsize >= 4 else np.dtype(np.float32)", "return dtype",
+             LOW + "bfloat16_follows_float32_to_its_last_bit[adam()]"),
+    Saboteur("a square that overflows is infinite", "core.numerics",
+             "return lax.min(square, np.asarray(jnp.finfo(square.dtype).max, square.dtype)[()])",
+             "return square",
+             LOW + "an_overflowing_square_stays_finite_and_decays[adam()]"),
+    Saboteur("0/0 is NaN", "core.numerics",
+             "return jnp.where(zero, jnp.zeros_like(top), "
+             "top / jnp.where(zero, jnp.ones_like(top), divisor))", "return top / divisor",
+             LOW + "zero_gradient_with_no_epsilon[adam()]"),
+    Saboteur("an ε that float32 loses promises a positive divisor", "core.numerics",
+             "return isinstance(eps, float) and eps > 1e-25", "return isinstance(eps, float)",
+             LOW + "zero_gradient_with_no_epsilon[adam()]"),
+    Saboteur("counters wrap around", "core.numerics",
+             "return jnp.minimum(count, _MOST - 1) + 1", "return count + 1",
+             ALGEBRA + "test_counters_stay_at_their_largest[sgd()]"),
+    Saboteur("updates leave in float32", "core.trees",
+             "x.astype(jnp.result_type(y))", "x",
+             "interop/test_trees.py::test_a_mixed_tree_keeps_each_dtype[adam]"),
+    Saboteur("stored moments are not rounded", "core.rule",
+             "new.astype(old.dtype) for new, old", "new for new, old",
+             LOW + "mu_dtype_and_nu_dtype_are_how_moments_are_stored"),
+    Saboteur("norm: squares overflow", "core.numerics",
+             "again = first & ((total > most) | (total < least))",
+             "again = first & (total < 0.0)", CLIP + "norm_over_the_whole_range"),
+    Saboteur("clip: without min(1, …)", "wrappers.clip",
+             "large = (size > limit) & jnp.isfinite(size)",
+             "large = (size > 0) & jnp.isfinite(size)", CLIP + "global_norm_equals_its_reference"),
+    Saboteur("clip: one NaN makes all NaN", "wrappers.clip",
+             "large = (size > limit) & jnp.isfinite(size)", "large = ~(size <= limit)",
+             CLIP + "bad_entries_stay_where_they_are"),
+    Saboteur("clip: each array by its own norm", "wrappers.clip",
+             "return jax.tree.map(lambda g: _times(g, factor), updates)",
+             "return jax.tree.map(\n            lambda g: _times(g, _factor(numerics.tree_norm(g), "
+             "jnp.asarray(bound, size.dtype))), updates\n        )",
+             CLIP + "global_norm_equals_its_reference"),
+    Saboteur("clip: zero weights may not move", "wrappers.clip",
+             "jnp.maximum(weight, eps)", "weight", CLIP + "adaptive_clip_of_small_weights"),
+    Saboteur("chain: the other way round (clip after momentum)", "core.transformation",
+             "optax.chain(*transformations)", "optax.chain(*transformations[::-1])",
+             of("adadelta(rho=0.95,weight_decay=0.1)")),
+]  # fmt: skip
+
+DESCENT = [
+    Saboteur("uphill", "optimizers.descend", "down = -rate * gain", "down = rate * gain",
+             of("sgd()")),
+    Saboteur("the state before is returned", "optimizers.descend",
+             "DescentState(ruled, pulled, rated, traced)",
+             "DescentState(state.rule, pulled, rated, traced)", of("sgd(momentum=0.9)")),
+    Saboteur("decay: coupled", "optimizers.family",
+             "rule = Rule(_moment(b1, nesterov, mu_dtype), scale)\n"
+             "    return descend(rule, learning_rate, weight_decay, mask)",
+             "from adaptax.core.rule import scale_by_rule\n"
+             "    from adaptax.core.transformation import chain\n"
+             "    from adaptax.optimizers.decay import l2_penalty\n"
+             "    rule = scale_by_rule(Rule(_moment(b1, nesterov, mu_dtype), scale))\n"
+             "    return descend(chain(l2_penalty(weight_decay, mask), rule), learning_rate)",
+             "laws/test_updates.py::test_decoupled_decay_shrinks_the_weights_alone[adamw()]"),
+    Saboteur("decay: not multiplied by the rate", "optimizers.descend",
+             "decay(-rate).update(", "decay(-1.0).update(",
+             SCHEDULED + "[adamw()-learning_rate]"),
+    Saboteur("decay: the mask is ignored", "optimizers.decay",
+             "if mask is not None:\n            chosen = ",
+             "if mask is not None:\n            _ = ", ALGEBRA + "test_penalties_and_masks"),
+    Saboteur("gradients of another shape are broadcast", "core.trees",
+             "if structure == wanted_structure and shapes[0] == shapes[1]:",
+             "if structure == wanted_structure:",
+             "interop/test_trees.py::test_a_gradient_that_does_not_match_is_named"),
+    Saboteur("rate: read after the increment", "rates.rate",
+             "base, memory = _base(learning_rate, state.step), state.controller",
+             "base, memory = _base(learning_rate, state.step + 1), state.controller",
+             ACCESS + "the_rate_read_is_the_rate_of_the_latest_update"),
+    Saboteur("rate: the state has that of the update before", "rates.rate",
+             "return rate, RateState(rate, base,", "return rate, RateState(state.learning_rate, "
+             "base,", ACCESS + "the_rate_read_is_the_rate_of_the_latest_update"),
+    Saboteur("rate: what was set is forgotten at the next change", "rates.rate",
+             "state.learning_rate, base * state.multiplier)", "state.learning_rate, base)",
+             ACCESS + "setting_rescales_the_rest_of_a_schedule"),
+    Saboteur("rate: setting does not rescale the schedule", "rates.access",
+             "multiplier = new / jnp.where(zero, jnp.ones_like(base), base)",
+             "multiplier = jnp.ones_like(new)",
+             ACCESS + "setting_rescales_the_rest_of_a_schedule"),
+    Saboteur("rate: scaling does not last", "rates.access",
+             "return rate * by, multiplier * by", "return rate * by, multiplier",
+             ACCESS + "scaling_lasts_for_the_rest_of_a_schedule"),
+    Saboteur("rate: weakly typed", "rates.rate",
+             "return jnp.asarray(given).astype(numerics.scalar_dtype())",
+             "return jnp.asarray(given)", "interop/test_state.py::test_a_state_is_arrays"),
+    Saboteur("state: a controller's memory is dropped", "rates.rate",
+             "RateState(rate, base, state.multiplier, step, memory)",
+             "RateState(rate, base, state.multiplier, step)",
+             "interop/test_controllers.py::"
+             "test_its_scalars_are_float32_and_its_structure_stays"),
+    Saboteur("state: another dtype after the first update", "rates.rate",
+             "step = numerics.increment(state.step)",
+             "step = numerics.increment(state.step).astype(base.dtype)",
+             "interop/test_state.py::test_the_structure_never_changes[number-adam]"),
+]  # fmt: skip
+
+RATES = [
+    Saboteur("plateau: best for |best|", "rates.controllers",
+             "jnp.abs(memory.best)", "memory.best", METRIC + "what_others_get_wrong"),
+    Saboteur("plateau: patience one too short", "rates.controllers",
+             "lower = bad > self.patience", "lower = bad >= self.patience",
+             METRIC + "what_others_get_wrong"),
+    Saboteur("plateau: bad ones count in the cooldown", "rates.controllers",
+             "jnp.where(better | cooling, 0.0, memory.bad + 1)",
+             "jnp.where(better, 0.0, memory.bad + 1)",
+             METRIC + "long_random_walks_give_the_rates_of_the_model"),
+    Saboteur("plateau: NaN is a measurement", "rates.controllers",
+             "measured = loss > -np.inf  # neither", "measured = loss != -np.inf  # neither",
+             METRIC + "a_nan_changes_nothing_at_all"),
+    Saboteur("bold driver: up and down exchanged", "rates.controllers",
+             "jnp.where(worse, scalar(self.down), scalar(self.up))",
+             "jnp.where(worse, scalar(self.up), scalar(self.down))",
+             METRIC + "long_random_walks_give_the_rates_of_the_model"),
+    Saboteur("hypergradient: sign turned", "rates.gradient_controllers",
+             "change = memory.change + scalar(self.beta) * slope",
+             "change = memory.change - scalar(self.beta) * slope",
+             GRADIENT + "hypergradient_is_minus_the_derivative_of_the_loss_by_the_rate"),
+    Saboteur("hypergradient: the newest direction", "rates.gradient_controllers",
+             "_inner(seen.gradients, memory.direction) * memory.gain",
+             "_inner(seen.gradients, seen.directions) * scalar(seen.gain)",
+             GRADIENT + "hypergradient_with_adam_looks_at_the_previous_direction"),
+    Saboteur("polyak: without its largest rate", "rates.gradient_controllers",
+             "return jnp.minimum(memory.step_size, base)", "return memory.step_size",
+             GRADIENT + "polyak_with_sgd_and_with_a_rule"),
+    Saboteur("cosine: off by one", "rates.forms",
+             "k = jnp.minimum(k, steps)\n"
+             "        left, done = quarter(steps - k, steps, dtype), quarter(k, steps, dtype)",
+             "k = jnp.minimum(k + 1, steps)\n"
+             "        left, done = quarter(steps - k, steps, dtype), quarter(k, steps, dtype)",
+             FORM + "[cosine-1000000000]"),
+    Saboteur("a warm-up of no steps stays at its start", "rates.forms",
+             "return level(end)\n    known_ends = isinstance(start, float) and "
+             "isinstance(end, float)\n    if known_ends and min",
+             "return level(start)\n    known_ends = isinstance(start, float) and "
+             "isinstance(end, float)\n    if known_ends and min",
+             FORM + "[warmup none-1000000000]"),
+    Saboteur("the fall after a warm-up starts one late", "rates.warmups",
+             "rise(k, dtype), fall(jnp.maximum(k - rising, 0), dtype))",
+             "rise(k, dtype), fall(jnp.maximum(k - rising - 1, 0), dtype))",
+             FORM + "[warmup_cosine-7]"),
+]  # fmt: skip
+
+WRAPPERS = [
+    Saboteur("guard: looks at gradients only", "wrappers.guard",
+             "wrong = ~measured | broken.any()", "wrong = ~measured",
+             "wrappers/test_loss_scale.py::test_the_gradients_dtype_comes_back_and_an_update_that_"
+             "overflows_it_is_rejected"),
+    Saboteur("guard: looks at updates only", "wrappers.guard",
+             "wrong = ~measured | broken.any()", "wrong = broken.any()",
+             GUARD + "inner_transformations_that_hide_infinity_are_still_guarded"),
+    Saboteur("guard: accepts NaN gradients", "wrappers.guard",
+             "Found(~(sizes < np.inf), names)", "Found(sizes == np.inf, names)",
+             BAD_STEP + "[adamw]"),
+    Saboteur("guard: keeps the state of a rejected step", "wrappers.guard",
+             "return jax.tree.map(numerics.nothing, u), old",
+             "return jax.tree.map(numerics.nothing, u), jax.tree.map(_like, kept, old)",
+             BAD_STEP + "[adamw]"),
+    Saboteur("guard: the halt does not stay", "wrappers.guard",
+             "halted=state.halted | (row >= limits.max_consecutive)",
+             "halted=row >= limits.max_consecutive",
+             GUARD + "it_never_gives_up_and_says_so_until_it_is_cleared"),
+    Saboteur("guard: extra arguments are dropped", "wrappers.guard",
+             "return inner.update(updates, state.inner_state, params, **extra)",
+             "return inner.update(updates, state.inner_state, params)",
+             GUARD + "updates_that_are_not_finite_are_rejected_and_the_metric_gets_there"),
+    Saboteur("nothing is +0, which changes −0", "core.numerics",
+             "complex(-0.0, -0.0) if jnp.iscomplexobj(like) else -0.0",
+             "complex(0.0, 0.0) if jnp.iscomplexobj(like) else 0.0",
+             FROZEN + "no_bit_moves_before_the_step", BAD_STEP + "[sgd]"),
+    Saboteur("loss scale: gradients are not divided", "wrappers.loss_scale",
+             "share = 1.0 / state.scale", "share = jnp.ones_like(state.scale)",
+             "wrappers/test_loss_scale.py::test_float16_gradients_are_divided_in_float32"),
+    Saboteur("loss scale: no hysteresis", "wrappers.loss_scale",
+             "lower = ~measured & (patience == 0)", "lower = ~measured",
+             "wrappers/test_loss_scale.py::test_it_is_the_plain_state_machine"),
+    Saboteur("accumulate: without 1/k", "wrappers.accumulate",
+             "moved = m + (numerics.times(g, share) - numerics.times(m, share))",
+             "moved = m + g", ACCUMULATE + "it_equals_the_reference"),
+    Saboteur("accumulate: the inner optimizer steps every time", "wrappers.accumulate",
+             "return branches.either(emit, step, nothing)",
+             "return branches.either(emit | True, step, nothing)",
+             ACCUMULATE + "in_between_no_bit_moves"),
+    Saboteur("accumulate: absorbs NaN", "wrappers.accumulate",
+             "return lax.select(finite, lax.select(first, g, moved), m)",
+             "return lax.select(first, g, moved)", ACCUMULATE + "it_equals_the_reference"),
+    Saboteur("averaged weights: not debiased", "wrappers.average",
+             "weight = step.complement(decay) / absorbed",
+             "weight = step.complement(decay) / jnp.ones_like(absorbed)", AVERAGE + "[sgd-ema]"),
+    Saboteur("averaged weights: those before the step", "wrappers.average",
+             "theta = become(params, u)", "theta = jax.tree.map(copied, params)",
+             AVERAGE + "[sgd-ema]"),
+    Saboteur("swa: the mean of one too many", "wrappers.average",
+             "return 1.0 / count, count", "return 1.0 / (count + 1.0), count",
+             AVERAGE + "[sgd-swa]"),
+    Saboteur("state: a buffer shared with the parameters", "wrappers.average",
+             "return jnp.array(p, dtype=numerics.wide(jnp.result_type(p)), copy=True)",
+             "return jnp.asarray(p, dtype=numerics.wide(jnp.result_type(p)))",
+             "wrappers/test_average.py::test_loops_scans_and_members_do_the_same[lookahead]"),
+    Saboteur("lookahead: 1 − α for α", "wrappers.lookahead",
+             "become(params, u), slow_step)", "become(params, u), 1.0 - slow_step)",
+             "wrappers/test_average.py::test_lookahead_lands_on_the_slow_weights[float32]"),
+    Saboteur("groups: the least specific pattern wins", "core.globs",
+             "best = max(map(rank, found), default=())", "best = min(map(rank, found), default=())",
+             "wrappers/test_globs.py::test_the_most_specific_pattern_wins"),
+    Saboteur("frozen: moves by its decay", "wrappers.groups",
+             "u = jax.tree.map(lambda x: lax.select(frozen, numerics.nothing(x), x), u)",
+             "u = jax.tree.map(lambda x: x, u)", FROZEN + "no_bit_moves_before_the_step"),
+    Saboteur("frozen: thaws with stale moments", "wrappers.groups",
+             "starts = state.step <= thaw", "starts = state.step < 0",
+             FROZEN + "it_thaws_fresh_whatever_it_starts_from_and_sees"),
+    Saboteur("frozen: thaws one step late", "wrappers.groups",
+             "frozen = state.step < thaw", "frozen = state.step <= thaw",
+             FROZEN + "it_thaws_fresh_whatever_it_starts_from_and_sees[rmsprop]"),
+    Saboteur("layers: counted from the other end", "wrappers.layers",
+             "float(decay) ** (top - level)", "float(decay) ** level",
+             "wrappers/test_layers.py::test_each_layer_equals_its_reference_at_its_own_rate"),
+]  # fmt: skip
+
+TEXT = [
+    Saboteur("equality ignores arguments", "core.calls",
+             "return (self.name, _key(self.positional), _key(self.named))",
+             "return (self.name, _key(self.positional))",
+             "laws/test_pairs.py::test_a_row_is_a_value_that_travels[adam(b2=0.99)]"),
+    Saboteur("from_config ignores an argument", "core.config",
+             "**{k: _decode(v) for k, v in named.items()})",
+             "**{k: _decode(v) for k, v in [*named.items()][:2]})",
+             "laws/test_pairs.py::test_a_row_is_a_value_that_travels[adam(b2=0.99)]"),
+    Saboteur("print leaves out an argument", "core.calls",
+             "for name, value in self.named.items()]",
+             "for name, value in [*self.named.items()][:2]]",
+             "laws/test_pairs.py::test_a_row_is_a_value_that_travels[adam(b2=0.99)]"),
+    Saboteur("a decay of 1 is allowed", "core.checks",
+             "UNIT = Range(0.0, 1.0)", "UNIT = Range(0.0, 1.0, high_open=False)",
+             "test_checks.py::test_bad_numbers[adam-b2]"),
+]  # fmt: skip
+
+SABOTEURS = (*MOMENTS, *CORRECTIONS, *NUMBERS, *DESCENT, *RATES, *WRAPPERS, *TEXT)
+
+
+if __name__ == "__main__":
+    sys.exit(sabotage.main())
