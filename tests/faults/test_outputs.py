@@ -97,7 +97,7 @@ def test_a_fault_at_the_end_costs_the_files_and_one_warning(command, fault, caps
 def test_a_disk_that_fills_up_leaves_whole_files_only(command, capsys, monkeypatch):
     words, picture, _ = command
     monkeypatch.setattr(output, "_probe", lambda path, handle: None)
-    with files_of_at_most(12_000):  # the results fit, the picture does not
+    with files_of_at_most(24_000):  # the results fit, the picture does not
         assert main([*words, "--quiet", "--output", "o"]) == 1
     out, err = capsys.readouterr()
     assert out and "File too large" in err and err.count("\n") == 1

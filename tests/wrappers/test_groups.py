@@ -111,7 +111,9 @@ def test_extra_arguments_reach_every_group():
     seen = []
     tx = adaptax.by_path({"**": adaptax.chain(spy(seen), adaptax.sgd(0.1)), "**/bias": spy(seen)})
     tx.update(tree(), tx.init(tree()), tree(), value=2.0, other="x")
-    assert seen == [{"value": 2.0, "other": "x"}] * 2
+    assert [{**extra, "grad": None} for extra in seen] == [
+        {"value": 2.0, "other": "x", "grad": None}
+    ] * 2
 
 
 def test_a_controller_in_one_group():
