@@ -79,8 +79,8 @@ def find_learning_rate(
       low: rate of the first step, in (0, high).
       high: rate of the last step.
       steps: of one range test, at least 10.
-      repeats: range tests, and shares of the batches held out in turn; at least 1, and with
-        `horizon` at most 5.
+      repeats: range tests, and shares of the batches held out in turn, no more than there are
+        batches; at least 1, and with `horizon` at most 5.
       horizon: steps of the training that the rate is for, at least 1; None makes no trainings.
       eval_fn: what held-out batches are judged by: `eval_fn(params, batch)` -> loss, with
         `model_state` `eval_fn(params, model_state, batch)` -> loss; for a loss without dropout or
@@ -171,11 +171,10 @@ class _Setting:
                 raise ValueError(f"{where}({name}={value!r}): at least {least}{top} is needed")
 
     def check_shares(self, held: Supply) -> None:
-        least = max(2, self.repeats)
-        if self.horizon is not None and len(held.batches) < least:
+        if self.horizon is not None and len(held.batches) < 2:
             raise ValueError(
-                f"find_learning_rate(horizon={self.horizon}): {len(held.batches)} batches are too "
-                f"few to hold some out; at least {least} are needed, or horizon=None"
+                f"find_learning_rate(horizon={self.horizon}): one batch is too few to hold some "
+                "out; at least 2 are needed, or horizon=None"
             )
 
     def rates(self) -> np.ndarray:
@@ -249,8 +248,9 @@ class _Run:
                 losses += self._train(made, others, full, meter)[: len(group)]
             return losses
 
+        shares = min(setting.repeats, len(self.supply.batches))
         best, interval, tried = trials.search(
-            judge, float(found.recommended or 0.0), setting.low, setting.high, setting.repeats
+            judge, float(found.recommended or 0.0), setting.low, setting.high, shares
         )
         found = dataclasses.replace(
             found, horizon=horizon, trials=tried, steps=found.steps + made_steps

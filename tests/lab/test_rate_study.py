@@ -64,7 +64,7 @@ def test_an_optimizer_is_named_without_its_rate(given, message):
 @pytest.mark.slow
 def test_a_study_of_a_small_task(monkeypatch, tmp_path, capsys):
     made = rate_study.study(
-        dataclasses.replace(TINY, epochs=10), load(None), "adamw", range(50, 54), None
+        dataclasses.replace(TINY, epochs=10), load(None), "adamw", range(50, 54), None, repeats=3
     )
     assert made.horizon == 40 and made.passes("with horizon") and min(made.grid) < 0.5
     monkeypatch.setitem(rate_study.find_task.__globals__["TASKS"], "tiny", TINY)

@@ -78,7 +78,7 @@ REFUSED = {
     "repeats": (lambda: find(loss, P, GOOD, repeats=0), ValueError, "repeats=0"),
     "many": (lambda: find(loss, P, GOOD, repeats=6, horizon=9), ValueError, "at most 5"),
     "horizon": (lambda: find(loss, P, GOOD, horizon=0), ValueError, "horizon=0"),
-    "too few": (lambda: find(loss, P, GOOD, horizon=9), ValueError, "2 batches are too few"),
+    "too few": (lambda: find(loss, P, GOOD[:1], horizon=9), ValueError, "batch is too few"),
     "others": (lambda: find(loss, P, GOOD, others={"a": 1.0}), ValueError, "only with labels"),
     "group": (
         lambda: find(loss, P, GOOD, labels="a", others={"b": 1.0}), ValueError, "no group 'b'"
