@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptax.cli.arguments import whole
 from adaptax.cli.refusal import OK, UNWRITTEN, Refused, free, note, say, show
 from adaptax.core.shown import printable
 
@@ -26,16 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("action", choices=["plot"], help="what to do with them")
     add("schedules", nargs="+", metavar="CALL", help="such as 'cosine(0.1, 1000)'")
-    add("--steps", type=_whole, metavar="N", help="how many steps (default: all there are to see)")
+    add("--steps", type=whole, metavar="N", help="how many steps (default: all there are to see)")
     add("--output", metavar="FILE", help="a picture ending in .png, .svg or .pdf, with all curves")
     add("--force", action="store_true", help="replace the file if it exists")
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,7 @@ _LEAST, _MOST = 1e-30, 1e30  # of a factor: a product that reached 0 or inf woul
 
 
 class PlateauState(NamedTuple):
-    """Memory of `plateau`: seven float32 scalars, 28 bytes."""
+    """Memory of `plateau`: six float32 scalars, 24 bytes."""
 
     best: jax.Array  # the best metric so far, as something to minimise; inf before the first
     bad: jax.Array  # measurements in a row that were not better
@@ -30,7 +30,6 @@ class PlateauState(NamedTuple):
     factor: jax.Array  # what the base is multiplied by
     sum: jax.Array  # of the measurements in the unfinished window, each divided by its length
     count: jax.Array  # measurements in the unfinished window
-    reductions: jax.Array  # how often the rate was lowered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +47,7 @@ class _Plateau:
 
     def init(self, params: Any) -> PlateauState:
         del params
-        return PlateauState(*map(scalar, (np.inf, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0)))
+        return PlateauState(*map(scalar, (np.inf, 0.0, 0.0, 1.0, 0.0, 0.0)))
 
     def absorb(self, memory: PlateauState, base: jax.Array, seen: Seen) -> PlateauState:
         del base
@@ -79,7 +78,6 @@ class _Plateau:
             factor=jnp.where(lower, memory.factor * scalar(self.factor), memory.factor),
             sum=jnp.zeros_like(memory.sum),
             count=jnp.zeros_like(memory.count),
-            reductions=memory.reductions + lower.astype(bad.dtype),
         )
 
     def read(self, memory: PlateauState, base: jax.Array) -> jax.Array:
@@ -117,7 +115,7 @@ def plateau(
     NaN and infinitely good metrics count as not measured; a floor above the base does not raise the
     rate; and there is no `eps` below which a reduction is ignored.
 
-    State: `PlateauState`, seven float32 scalars, 28 bytes, whatever the parameters' dtype.
+    State: `PlateauState`, six float32 scalars, 24 bytes, whatever the parameters' dtype.
 
     Raises:
       ValueError: in update, no `value=`, or one that is not a scalar.
@@ -152,7 +150,7 @@ def best_or_back_off(base: Any, factor: float = 0.5, mode: str = "min", floor: f
     The rule of practical guides: feed a validation metric once an epoch, NaN in between. It is
     `plateau` without patience, threshold and cooldown.
 
-    State: `PlateauState`, seven float32 scalars, 28 bytes.
+    State: `PlateauState`, six float32 scalars, 24 bytes.
 
     Raises:
       ValueError: in update, no `value=`, or one that is not a scalar.

@@ -24,13 +24,6 @@ class Carry(NamedTuple):
 Step = Callable[[Carry, Any], tuple[Carry, jax.Array]]
 
 
-def start(
-    tx: optax.GradientTransformation, params: Any, model_state: Any = None, key: Any = None
-) -> Carry:
-    """The carry before the first step."""
-    return Carry(params, model_state, tx.init(params), key)
-
-
 def make_step(objective: Objective, tx: optax.GradientTransformation) -> Step:
     """The training step: (carry, batch) -> (carry, loss), a pure function to jit, scan or vmap.
 
@@ -47,10 +40,11 @@ def make_step(objective: Objective, tx: optax.GradientTransformation) -> Step:
 
         >>> import adaptax, jax.numpy as jnp
         >>> from adaptax.tuning.objective import Objective
-        >>> from adaptax.tuning.training import make_step, start
+        >>> from adaptax.tuning.training import Carry, make_step
         >>> tx = adaptax.sgd(0.25)
         >>> step = make_step(Objective(lambda p, batch: jnp.sum((p - batch) ** 2)), tx)
-        >>> carry, loss = step(start(tx, jnp.zeros(2)), jnp.ones(2))
+        >>> start = jnp.zeros(2)
+        >>> carry, loss = step(Carry(start, None, tx.init(start), None), jnp.ones(2))
         >>> carry.params
         Array([0.5, 0.5], dtype=float32)
     """

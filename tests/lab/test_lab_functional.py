@@ -13,7 +13,7 @@ from adaptax.lab import data, runner
 from adaptax.lab.functional import functional
 from adaptax.lab.validation import validation_split
 from adaptax.tuning.objective import Objective
-from adaptax.tuning.training import make_step, start
+from adaptax.tuning.training import Carry, make_step
 
 
 def made(seed=3, task=TINY):
@@ -34,7 +34,7 @@ def test_it_trains_as_the_runner_does():
     tx, seed = adaptax.adam(0.01), 3
     each, split = made(seed), data.split(load(None), seed)
     step = jax.jit(make_step(Objective(each.loss_fn, stateful=True, keyed=True), tx))
-    carry = start(tx, each.params, each.model_state, each.key)
+    carry = Carry(each.params, each.model_state, tx.init(each.params), each.key)
     losses = []
     for batch in itertools.islice(each.batches, 2 * each.batches.steps):
         carry, loss = step(carry, batch)

@@ -58,7 +58,9 @@ def rates_of(name, items, base):
         _, state = tx.update(jnp.zeros(1), state, jnp.zeros(1), value=value)
         return state, state.rate.learning_rate
 
-    run = lambda values: jax.lax.scan(one, tx.init(jnp.zeros(1)), values)  # noqa: E731
+    def run(values):
+        return jax.lax.scan(one, tx.init(jnp.zeros(1)), values)
+
     return jax.jit(run), jax.jit(jax.vmap(run))
 
 

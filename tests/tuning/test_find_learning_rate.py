@@ -195,7 +195,9 @@ def test_it_is_compiled_once():
         traces.append(1)
         return squares(params, batch)
 
-    make = lambda: functools.partial(adaptax.sgd, momentum=0.9)  # noqa: E731
+    def make():
+        return functools.partial(adaptax.sgd, momentum=0.9)
+
     find(loss, zeros(), REGRESSION, make(), steps=40)
     once = len(traces)
     assert once <= 2

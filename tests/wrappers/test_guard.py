@@ -22,6 +22,7 @@ from tests.interop.table import (
     params,
     spy,
 )
+from tests.spiked import SPIKES, driven
 
 SCHEDULE = adaptax.linear(0.1, 0.01, 9)
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
@@ -127,9 +128,6 @@ def test_inner_transformations_that_hide_infinity_are_still_guarded():
     theta = params()
     updates, state = tx.update(bad(grads(theta), np.inf), tx.init(theta), theta)
     assert int(state.skipped) == 1 and not updates["a"].any()
-
-
-SPIKES = {"float32": 2e19, "bfloat16": 2e19, "float16": 300.0}
 
 
 @proves("P40", row="guard")
@@ -418,38 +416,6 @@ def test_what_it_keeps_and_costs():
         found = [cost.temporary_bytes(s.lower(cost.tree([(250_000,)])).compile())
                  for s in (once, twice)]  # fmt: skip
         assert found[1] < 1.01 * leaf < 2 * leaf < found[0], found
-
-
-def driven(tx, spikes=None, at=None, before=40, n=200):
-    """How far parameters of each dtype are driven by n unit gradients, and the state after them.
-
-    With spikes: by those after a spike that comes in the place of one at the step `at`.
-    """
-    theta = {dtype: jnp.zeros((), dtype) for dtype in SPIKES}
-    gs = {dtype: np.ones(before + n + 1, np.float32) for dtype in SPIKES}
-    if spikes is not None:
-        for dtype, g in gs.items():
-            g[at] = spikes[dtype]
-    state, us = scanned(tx)(tx.init(theta), jax.tree.map(jnp.asarray, gs), theta)
-    start = before + 1 if at is None else at + 1
-    far = {
-        dtype: abs(np.asarray(u, np.float64)[start : start + n].sum()) for dtype, u in us.items()
-    }
-    return far, state
-
-
-@functools.cache
-def scanned(tx):
-    @jax.jit
-    def run(state, gs, theta):
-        def one(state, g):
-            g = jax.tree.map(lambda x, p: x.astype(p.dtype), g, theta)
-            updates, state = tx.update(g, state, theta)
-            return state, jax.tree.map(lambda u: u.astype(jnp.float32), updates)
-
-        return jax.lax.scan(one, state, gs)
-
-    return run
 
 
 @proves("P40", row="guard")

@@ -14,7 +14,8 @@ from adaptax.lab import cost
 from tests import reference_spikes
 from tests.conformance import compared, proves
 from tests.interop.table import assert_same, kinds, make
-from tests.wrappers.test_guard import SPIKES, driven, some_slow
+from tests.spiked import SPIKES, driven
+from tests.wrappers.test_guard import some_slow
 
 BOTH = ["clip_by_zscore", "clip_by_average_norm"]
 SETTINGS = {
