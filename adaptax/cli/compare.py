@@ -6,18 +6,16 @@ nadam, three seeds each, in about a minute on two cores.
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptax.cli import results
 from adaptax.cli.arguments import seeds, whole
-from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
-from adaptax.core.shown import printable
+from adaptax.cli.refusal import INTERRUPTED, say
 
 if TYPE_CHECKING:
     from adaptax.lab.experiment import Plan
     from adaptax.lab.output import Folder
     from adaptax.lab.progress import Progress
-    from adaptax.lab.results import Comparison
 
 HELP = "train a task with several optimizers and compare them"
 TASK = "digits-lenet5"
@@ -61,15 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="trainings an optimizer to find its rate with (default: 20)",
     )
-    add("--data-dir", metavar="DIR", help="folder with the files of a task that reads files")
-    add(
-        "--output",
-        metavar="DIR",
-        help="new or empty folder for results.json and curves.png (default: a new one in runs/)",
-    )
-    add("--force", action="store_true", help="replace the results in a folder that holds files")
-    add("--json", action="store_true", help="print the results as JSON, nothing else, to stdout")
-    add("--quiet", action="store_true", help="show no progress")
+    results.options(add, "curves.png")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -81,9 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
         found = experiment.run(plan, _progress(arguments))
         try:
             if found.runs:
-                _print(arguments, found)
+                results.tabulate(arguments, found)
         finally:  # what cannot be shown is written all the same
-            status = _write(arguments, found, folder)
+            status = results.write(arguments, folder, experiment.write, found)
     if found.interrupted:
         kept = f"finished runs kept: {len(found.runs)}" if found.runs else "no run had finished"
         say("interrupted", kept)
@@ -93,8 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
     """All that can be refused, before any time is spent on training."""
-    try:
-        from adaptax.lab import experiment, output
+    with results.refusing():
+        from adaptax.lab import experiment
 
         plan = experiment.prepare(
             arguments.task,
@@ -107,38 +97,10 @@ def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
             arguments.tune,
             arguments.tune_budget,
         )
-        if arguments.output is None:
-            return plan, output.fresh(f"compare-{plan.task.name}")
-        return plan, output.claim(arguments.output, arguments.force)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise Refused(error) from error
+        return plan, results.claimed(arguments, f"compare-{plan.task.name}")
 
 
 def _progress(arguments: argparse.Namespace) -> "Progress":
     from adaptax.lab import progress
 
     return progress.Progress() if arguments.quiet else progress.for_stream(sys.stderr)
-
-
-def _print(arguments: argparse.Namespace, found: "Comparison") -> None:
-    import shutil
-
-    if arguments.json:
-        show(found.to_json())
-        return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    show(("" if arguments.quiet else "\n") + found.table(width))
-
-
-def _write(arguments: argparse.Namespace, found: "Comparison", folder: "Folder") -> int:
-    from adaptax.lab import experiment
-
-    try:
-        written = experiment.write(found, folder)
-    except OSError as error:
-        say("warning", f"results not written to {Path(folder.path)}: {error}")
-        return UNWRITTEN
-    if written and not arguments.quiet:
-        names = " and ".join(path.name for path in written)
-        note(f"\nwrote {names} to {printable(folder.path)}")
-    return OK

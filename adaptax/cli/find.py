@@ -6,15 +6,14 @@ whose loss on held-out training examples is lowest. Test examples are not looked
 """
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptax.cli import results
 from adaptax.cli.arguments import whole
-from adaptax.cli.refusal import OK, UNWRITTEN, Refused, note, say, show
-from adaptax.core.shown import printable
+from adaptax.cli.refusal import show
 
 if TYPE_CHECKING:
-    from adaptax.lab.find import Found, Plan
+    from adaptax.lab.find import Plan
     from adaptax.lab.output import Folder
 
 HELP = "find the learning rate for an optimizer on a task"
@@ -33,16 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=whole, metavar="N", help="of such a training (default: the task's)")
     add("--batch-size", type=whole, metavar="N", help="examples in a step (default: the task's)")
     add("--seed", type=whole, default=0, metavar="N", help="of split, weights, order (default: 0)")
-    add("--data-dir", metavar="DIR", help="folder with the files of a task that reads files")
-    add(
-        "--output",
-        metavar="DIR",
-        help="new or empty folder for results.json and range_test.png "
-        "(default: a new one in runs/)",
-    )
-    add("--force", action="store_true", help="replace the results in a folder that holds files")
-    add("--json", action="store_true", help="print the results as JSON, nothing else, to stdout")
-    add("--quiet", action="store_true", help="show no progress")
+    results.options(add, "range_test.png")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -55,14 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             show(found.to_json() if arguments.json else found.table())
         finally:  # what cannot be shown is written all the same
-            status = _write(arguments, found, folder)
+            status = results.write(arguments, folder, find.write, found)
         return status
 
 
 def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
     """All that can be refused, before any time is spent on training."""
-    try:
-        from adaptax.lab import find, output
+    with results.refusing():
+        from adaptax.lab import find
 
         plan = find.prepare(
             arguments.task,
@@ -73,22 +63,4 @@ def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
             arguments.seed,
             arguments.data_dir,
         )
-        if arguments.output is None:
-            return plan, output.fresh(f"find-lr-{plan.task.name}")
-        return plan, output.claim(arguments.output, arguments.force)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise Refused(error) from error
-
-
-def _write(arguments: argparse.Namespace, found: "Found", folder: "Folder") -> int:
-    from adaptax.lab import find
-
-    try:
-        written = find.write(found, folder)
-    except OSError as error:
-        say("warning", f"results not written to {Path(folder.path)}: {error}")
-        return UNWRITTEN
-    if not arguments.quiet:
-        names = " and ".join(path.name for path in written)
-        note(f"\nwrote {names} to {printable(folder.path)}")
-    return OK
+        return plan, results.claimed(arguments, f"find-lr-{plan.task.name}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from adaptax.cli.arguments import whole
 from adaptax.cli.refusal import OK, UNWRITTEN, Refused, free, note, say, show
+from adaptax.core import figures
 from adaptax.core.shown import printable
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         raise Refused(error) from error
     try:
-        plot.save(figure, path)
+        figures.save(figure, path)
     except OSError as error:
         say("warning", f"{path} not written: {error}")
         return UNWRITTEN
@@ -66,9 +67,7 @@ def _schedule(text: str) -> "Schedule":
 
 def _free(output: str, force: bool) -> Path:
     """Where a picture may be written."""
-    from adaptax.rates import plot
-
-    plot.ending(Path(output))
+    figures.ending(Path(output))
     return free(output, force)
 
 

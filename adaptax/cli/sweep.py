@@ -6,16 +6,15 @@ adagrad, rmsprop, adam and nadam, and the rates 15 from 1e-4 to 5.
 """
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adaptax.cli import results
 from adaptax.cli.arguments import seeds, whole
-from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
-from adaptax.core.shown import printable
+from adaptax.cli.refusal import INTERRUPTED, say, show
 
 if TYPE_CHECKING:
     from adaptax.lab.output import Folder
-    from adaptax.lab.sweeps import Plan, Sweeps
+    from adaptax.lab.sweeps import Plan
 
 HELP = "sweep learning rates on a task"
 POINTS = 15
@@ -57,15 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ETA",
         help="successive halving: one rate in so many goes on from a rung to the next",
     )
-    add("--data-dir", metavar="DIR", help="folder with the files of a task that reads files")
-    add(
-        "--output",
-        metavar="DIR",
-        help="new or empty folder for results.json and sweep.png (default: a new one in runs/)",
-    )
-    add("--force", action="store_true", help="replace the results in a folder that holds files")
-    add("--json", action="store_true", help="print the results as JSON, nothing else, to stdout")
-    add("--quiet", action="store_true", help="show no progress")
+    results.options(add, "sweep.png")
 
 
 def _number(text: str) -> float:
@@ -90,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
             if found.entries:
                 show(found.to_json() if arguments.json else found.table())
         finally:  # what cannot be shown is written all the same
-            status = _write(arguments, found, folder)
+            status = results.write(arguments, folder, sweeps.write, found)
     if found.interrupted:
         kept = sum(not entry.sweep.interrupted for entry in found.entries)
         say("interrupted", f"finished sweeps kept: {kept} of {found.planned}")
@@ -100,8 +91,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
     """All that can be refused, before any time is spent on training."""
-    try:
-        from adaptax.lab import output, search, sweeps
+    with results.refusing():
+        from adaptax.lab import search, sweeps
 
         plan = sweeps.prepare(
             arguments.task,
@@ -114,11 +105,7 @@ def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
             arguments.examples,
             arguments.data_dir,
         )
-        if arguments.output is None:
-            return plan, output.fresh(f"sweep-{plan.task.name}")
-        return plan, output.claim(arguments.output, arguments.force)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise Refused(error) from error
+        return plan, results.claimed(arguments, f"sweep-{plan.task.name}")
 
 
 def _grid(arguments: argparse.Namespace, default: tuple[float, ...]) -> tuple[float, ...]:
@@ -140,17 +127,3 @@ def _grid(arguments: argparse.Namespace, default: tuple[float, ...]) -> tuple[fl
     if points < 2:
         raise ValueError(f"--points {points}: at least 2 are needed, or give --rates")
     return tuple(float(f"{rate:.3g}") for rate in np.geomspace(low, high, points))
-
-
-def _write(arguments: argparse.Namespace, found: "Sweeps", folder: "Folder") -> int:
-    from adaptax.lab import sweeps
-
-    try:
-        written = sweeps.write(found, folder)
-    except OSError as error:
-        say("warning", f"results not written to {Path(folder.path)}: {error}")
-        return UNWRITTEN
-    if written and not arguments.quiet:
-        names = " and ".join(path.name for path in written)
-        note(f"\nwrote {names} to {printable(folder.path)}")
-    return OK

@@ -9,9 +9,9 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from adaptax.cli import results
 from adaptax.cli.arguments import seeds, whole
-from adaptax.cli.refusal import INTERRUPTED, OK, UNWRITTEN, Refused, note, say, show
-from adaptax.core.shown import printable
+from adaptax.cli.refusal import INTERRUPTED, Refused, say
 
 if TYPE_CHECKING:
     from adaptax.lab.output import Folder
@@ -65,15 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="keep the trials in this file, or sqlite:///FILE, and go on with those in it",
     )
     add("--study", metavar="NAME", help="one of several searches in a storage")
-    add("--data-dir", metavar="DIR", help="folder with the files of a task that reads files")
-    add(
-        "--output",
-        metavar="DIR",
-        help="new or empty folder for results.json and search.png (default: a new one in runs/)",
-    )
-    add("--force", action="store_true", help="replace the results in a folder that holds files")
-    add("--json", action="store_true", help="print the results as JSON, nothing else, to stdout")
-    add("--quiet", action="store_true", help="show no progress")
+    results.options(add, "search.png")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,9 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
             raise Refused(error) from error
         try:
             if found.trials:
-                _print(arguments, found)
+                results.tabulate(arguments, found)
         finally:  # what cannot be shown is written all the same
-            status = _write(arguments, found, folder)
+            status = results.write(arguments, folder, tuning.write, found)
     if found.interrupted:
         say("interrupted", _advice(arguments, found))
         return INTERRUPTED
@@ -100,8 +92,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
     """All that can be refused before the storage is touched."""
-    try:
-        from adaptax.lab import output, tuning
+    with results.refusing():
+        from adaptax.lab import tuning
 
         plan = tuning.prepare(
             arguments.task,
@@ -118,11 +110,7 @@ def _prepare(arguments: argparse.Namespace) -> "tuple[Plan, Folder]":
             arguments.study,
             arguments.data_dir,
         )
-        if arguments.output is None:
-            return plan, output.fresh(f"tune-{plan.task.name}")
-        return plan, output.claim(arguments.output, arguments.force)
-    except (ValueError, TypeError, OSError, ImportError) as error:
-        raise Refused(error) from error
+        return plan, results.claimed(arguments, f"tune-{plan.task.name}")
 
 
 def _opened(plan: "Plan", stack: contextlib.ExitStack) -> Any:
@@ -136,30 +124,6 @@ def _progress(arguments: argparse.Namespace) -> "Progress":
     from adaptax.lab import progress, tune_progress
 
     return progress.Progress() if arguments.quiet else tune_progress.for_stream(sys.stderr)
-
-
-def _print(arguments: argparse.Namespace, found: "Tuning") -> None:
-    import shutil
-
-    if arguments.json:
-        show(found.to_json())
-        return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    show(("" if arguments.quiet else "\n") + found.table(width))
-
-
-def _write(arguments: argparse.Namespace, found: "Tuning", folder: "Folder") -> int:
-    from adaptax.lab import tuning
-
-    try:
-        written = tuning.write(found, folder)
-    except OSError as error:
-        say("warning", f"results not written to {folder.path}: {error}")
-        return UNWRITTEN
-    if written and not arguments.quiet:
-        names = " and ".join(path.name for path in written)
-        note(f"\nwrote {names} to {printable(folder.path)}")
-    return OK
 
 
 def _advice(arguments: argparse.Namespace, found: "Tuning") -> str:

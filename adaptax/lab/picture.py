@@ -1,28 +1,23 @@
-"""The curves of a comparison as a picture that the colour-blind can read, also in print.
-
-Source of the colours: M. Okabe, K. Ito, Color Universal Design, 2008.
-"""
+"""The curves of a comparison as a picture that the colour-blind can read, also in print."""
 
 import itertools
 import math
 import os
-import warnings
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adaptax.lab import output, text
+from adaptax.core import figures
+from adaptax.core.figures import COLOURS
+from adaptax.lab import text
 from adaptax.lab.report import goal
 from adaptax.lab.results import Comparison, Entry, Run
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = "osD^vPX"
 TITLE = 160  # characters
-ENDINGS = ("png", "svg", "pdf")
 
 
 def plot(comparison: Comparison, path: str | os.PathLike) -> Path:
@@ -39,26 +34,15 @@ def plot(comparison: Comparison, path: str | os.PathLike) -> Path:
       ValueError: another ending.
       OSError: the file cannot be written.
     """
-    path = Path(path)
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in ENDINGS:
-        raise ValueError(f"plot(path={text.quoted(path)}): the ending must be one of {ENDINGS}")
-    content = BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn instead
-        _figure(comparison).savefig(content, format=ending, dpi=150)
-    return output.replace(path, content.getvalue())
+    figures.ending(Path(path))  # refused before anything is drawn
+    return figures.save(_figure(comparison), Path(path))
 
 
 def _figure(comparison: Comparison) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     task, count = comparison.task, len(comparison.optimizers)
     labels = [text.drawable(_legend(comparison, each)) for each in comparison.optimizers]
     columns = max(1, min(3, 110 // max(map(len, labels), default=1)))
-    figure = Figure(figsize=(11, 4.8 + 0.25 * math.ceil(count / columns)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.blank(11, 4.8 + 0.25 * math.ceil(count / columns))
     loss_axes, metric_axes = figure.subplots(1, 2)
     handles = []
     for number, entry in enumerate(comparison.optimizers):

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from adaptax.core import files, records
+from adaptax.core import figures, files, records
 from adaptax.lab import data, experiment, extras, output, picture, search, text
 from adaptax.lab.candidates import candidates
 from adaptax.lab.results import LARGEST
 from adaptax.lab.tasks.base import Task
 from adaptax.lab.tuned import Rated, rated
-from adaptax.tuning import picture as curves
 from adaptax.tuning import sweep_picture
 from adaptax.tuning.sweep import checked
 from adaptax.tuning.swept import Sweep
@@ -103,7 +102,7 @@ class Sweeps:
         drawn = {entry.label: entry.sweep for entry in self.entries}
         title = text.drawable(text.cut(f"{self.task}: {self.description}", picture.TITLE))
         figure = sweep_picture.draw(drawn, [picture.style(i) for i in range(count)], title)
-        return curves.save(figure, Path(path))
+        return figures.save(figure, Path(path))
 
     def to_json(self) -> str:
         """All of it as JSON text."""

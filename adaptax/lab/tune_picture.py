@@ -3,14 +3,14 @@
 import itertools
 import math
 import os
-import warnings
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from adaptax.lab import output, text
-from adaptax.lab.picture import COLOURS, ENDINGS, TITLE
+from adaptax.core import figures
+from adaptax.core.figures import COLOURS
+from adaptax.lab import text
+from adaptax.lab.picture import TITLE
 from adaptax.lab.space import RATE
 from adaptax.lab.tune_results import Trial, Tuning
 
@@ -32,23 +32,12 @@ def plot(found: Tuning, path: str | os.PathLike) -> Path:
       ValueError: another ending.
       OSError: the file cannot be written.
     """
-    path = Path(path)
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in ENDINGS:
-        raise ValueError(f"plot(path={text.quoted(path)}): the ending must be one of {ENDINGS}")
-    content = BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn instead
-        _figure(found).savefig(content, format=ending, dpi=150)
-    return output.replace(path, content.getvalue())
+    figures.ending(Path(path))  # refused before anything is drawn
+    return figures.save(_figure(found), Path(path))
 
 
 def _figure(found: Tuning) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.blank(11, 4.8)
     by_trial, by_rate = figure.subplots(1, 2, sharey=True)
     limits = _limits(found)
     if limits is not None:

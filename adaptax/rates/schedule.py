@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptax.core import registry
+from adaptax.core import figures, registry
 from adaptax.core.calls import Call, factory, rebuild
 from adaptax.rates import forms
 
@@ -241,8 +241,8 @@ class Schedule:
 
         if path is None:
             return plot.draw([self], steps)
-        plot.ending(Path(path))  # refused before anything is drawn
-        return plot.save(plot.draw([self], steps), Path(path))
+        figures.ending(Path(path))  # refused before anything is drawn
+        return figures.save(plot.draw([self], steps), Path(path))
 
 
 def _negative(value: Any) -> Any:

@@ -1,21 +1,16 @@
 """The curve of a range test as a picture."""
 
-import io
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adaptax.core import files, shown
+from adaptax.core import figures
 
 if TYPE_CHECKING:
     from adaptax.tuning.result import RateTest
 
-ENDINGS = ("png", "svg", "pdf")
-# Okabe and Ito's colours, which the colour-blind can tell apart
-MARKS = {"valley": "#009E73", "steepest": "#D55E00", "minimum/10": "#CC79A7", "slide": "#E69F00"}
-CURVE, CHOSEN = "#0072B2", "#000000"
+CURVE, _STEEPEST, _VALLEY, _MINIMUM, CHOSEN, _SLIDE, _ = figures.COLOURS
+MARKS = {"valley": _VALLEY, "steepest": _STEEPEST, "minimum/10": _MINIMUM, "slide": _SLIDE}
 
 
 def draw(found: "RateTest") -> Any:
@@ -24,14 +19,8 @@ def draw(found: "RateTest") -> Any:
     Raises:
       ImportError: Matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError('plot() needs Matplotlib: pip install "adaptax[lab]"') from error
     panels = 2 if found.trials else 1
-    figure = Figure(figsize=(5.5 * panels, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.blank(5.5 * panels, 4.2)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     _range_test(axes[0], found)
     if found.trials:
@@ -39,20 +28,6 @@ def draw(found: "RateTest") -> Any:
     chosen = f"{found.recommended:.3g}" if found.recommended is not None else "none"
     figure.suptitle(f"recommended learning rate: {chosen} ({found.verdict})", fontsize="medium")
     return figure
-
-
-def save(figure: Any, path: Path) -> Path:
-    """Write the figure into a file by its ending, whole or not at all."""
-    ending = path.suffix.removeprefix(".").lower()
-    if ending not in ENDINGS:
-        raise ValueError(
-            f"plot(path={shown.quoted(path)}): the ending must be one of {', '.join(ENDINGS)}"
-        )
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a box is drawn instead
-        figure.savefig(content, format=ending, dpi=150)
-    return files.replace(path, content.getvalue())
 
 
 def _range_test(axes: Any, found: "RateTest") -> None:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from adaptax.core import chart
+from adaptax.core import chart, figures
 from adaptax.tuning.trials import Trial
 
 
@@ -62,7 +62,7 @@ class RateTest:
         from adaptax.tuning import picture
 
         figure = picture.draw(self)
-        return figure if path is None else picture.save(figure, Path(path))
+        return figure if path is None else figures.save(figure, Path(path))
 
     def __str__(self) -> str:
         return "\n".join([*self._lines(), *self._curve()])

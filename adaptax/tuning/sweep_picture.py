@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from adaptax.core import shown
-from adaptax.tuning.picture import CURVE
+from adaptax.core import figures, shown
 from adaptax.tuning.swept import Sweep
 
 LONGEST = 60  # characters of a label in the legend
 MOST_BANDS = 3  # more than that hide each other
-STYLE = {"color": CURVE, "linestyle": "-", "marker": "o"}
+STYLE = {"color": figures.COLOURS[0], "linestyle": "-", "marker": "o"}
 
 
 def draw(
@@ -32,13 +31,7 @@ def draw(
     Raises:
       ImportError: Matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise ImportError('plot() needs Matplotlib: pip install "adaptax[lab]"') from error
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figures.blank(8, 5)
     axes = figure.subplots()
     tops = [sweep.ceiling for sweep in sweeps.values() if np.isfinite(sweep.ceiling)]
     top = max(tops, default=1.0)

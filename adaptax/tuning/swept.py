@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptax.core import chart, records
+from adaptax.core import chart, figures, records
 from adaptax.core.shown import printable
 from adaptax.tuning.halving import Rung
 
@@ -295,10 +295,10 @@ class Sweep:
           ImportError: Matplotlib is not installed.
           ValueError: another ending.
         """
-        from adaptax.tuning import picture, sweep_picture
+        from adaptax.tuning import sweep_picture
 
         figure = sweep_picture.draw({self.optimizer: self})
-        return figure if path is None else picture.save(figure, Path(path))
+        return figure if path is None else figures.save(figure, Path(path))
 
     def to_json(self) -> str:
         """The whole sweep as JSON text."""

@@ -87,6 +87,6 @@ def test_a_picture_that_cannot_be_written(capsys, monkeypatch):
     def full(figure, path):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("adaptax.rates.plot.save", full)
+    monkeypatch.setattr("adaptax.core.figures.save", full)
     assert main(["schedules", "plot", "cosine(0.1, 10)", "--output", "a.png"]) == 1
     assert "a.png not written: No space left" in capsys.readouterr().err
